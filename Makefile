@@ -1,0 +1,66 @@
+# Every target makes the environment it needs, once: .venv holds it, the stamps in it say what is installed.
+
+.DEFAULT_GOAL := help
+.PHONY: help test check fmt demo bench clean
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
+ARGS ?=
+
+help:
+	@echo 'make test    run the tests            (ARGS="-k name" is passed to pytest)'
+	@echo 'make check   lint, format, types, import contracts'
+	@echo 'make demo    a tour over 20,000 real flights'
+	@echo 'make bench   measure, beside hand-written redis-py (ARGS="--help" lists options)'
+	@echo 'make fmt     format and fix what can be fixed'
+	@echo 'make clean   remove the environment and what the tools left'
+
+test: .venv/.dev
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+fmt: .venv/.dev
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+demo: .venv/.demo
+	@$(BIN)/python -m examples.flights $(ARGS)
+
+bench: .venv/.bench
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.made:
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed: apt install python3 python3-venv (or make PYTHON=/path/to/python ...)'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo 'The venv module is missing: apt install python3-venv'; exit 1; }
+	@echo 'making .venv ...'
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.demo: .venv/.made pyproject.toml constraints.txt
+	@echo 'installing redisom_lite ...'
+	@$(PIP) --editable '.[memory,embedded,cli]'
+	@touch $@
+
+.venv/.dev: .venv/.made pyproject.toml constraints.txt
+	@echo 'installing redisom_lite and the tools ...'
+	@$(PIP) --editable '.[dev]'
+	@touch $@ .venv/.demo
+
+.venv/.bench: .venv/.made pyproject.toml constraints.txt
+	@echo 'installing redisom_lite and what the benchmarks compare ...'
+	@$(PIP) --editable '.[bench]'
+	@touch $@ .venv/.demo

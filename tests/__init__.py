@@ -1,0 +1,1 @@
+"""The tests, floor by floor: unit, property, integration, faults, cluster, typing, examples."""
