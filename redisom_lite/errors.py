@@ -160,11 +160,13 @@ class BackendError(RedisomError):
     """Redis, or the way to it, failed; `__cause__` is what the driver raised, when it raised something.
 
     `outcome` is `"none"` if the step certainly had no effect and `"unknown"` if it may have had one.
+    `code` is the first word of the server's error reply (`"OOM"`, `"WRONGTYPE"`, `"ERR"`), if there was one.
     """
 
-    def __init__(self, message: str = "", *, outcome: Outcome = "none") -> None:
+    def __init__(self, message: str = "", *, outcome: Outcome = "none", code: str = "") -> None:
         super().__init__(message)
         self.outcome: Outcome = outcome
+        self.code = code
 
 
 class UnavailableError(BackendError):

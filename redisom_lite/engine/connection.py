@@ -1,0 +1,207 @@
+"""Addresses become redis-py: connections for the transports, not yet connected, and raw clients.
+
+The only place that names redis-py's and fakeredis' classes. Both are imported on first use: importing the
+library must not pay for them. redis-py's own retries are off throughout: it repeats writes blindly.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, Final
+
+from redisom_lite.engine.address import Address, HostPort
+from redisom_lite.errors import DeclarationError, UnavailableError
+
+# Options of the URL that configure pools, not connections.
+_POOL_OPTIONS: Final = ("max_connections", "timeout")
+_SENTINEL_OPTIONS: Final = ("sentinel_username", "sentinel_password")
+MAX_CONNECTIONS: Final = 256
+
+_memory_servers: dict[str, Any] = {}
+_memory_lock: Final = threading.Lock()
+
+
+class Connector:
+    """Makes redis-py connections to one server, or to whatever server a sentinel names as the primary.
+
+    A connection speaks RESP2, so that a reply has the same shape everywhere, and returns bytes. `clients` are
+    what it needs itself, to ask sentinels.
+    """
+
+    def __init__(self, make: Callable[[], Any], where: str, *, clients: Sequence[Any] = ()) -> None:
+        self._make = make
+        self._clients = clients
+        self.where = where
+
+    def make(self) -> Any:
+        """Make a connection, not yet connected.
+
+        Raises:
+            DeclarationError: the URL has an option that redis-py does not know, or cannot combine.
+        """
+        try:
+            return self._make()
+        except (TypeError, ValueError) as error:
+            raise DeclarationError(f"an option of the database URL is wrong: {_unexpected(error)}") from error
+
+    async def aclose(self) -> None:
+        for own in self._clients:
+            await own.aclose()
+
+    def abandon(self) -> None:
+        for own in self._clients:
+            abandon_client(own)
+
+
+def connector(address: Address, timeout: float, node: HostPort | None = None) -> Connector:
+    """Say how to connect to an address; in a cluster, to one `node` of it."""
+    match address.kind:
+        case "memory":
+            return Connector(_memory_client(address).connection_pool.make_connection, str(address))
+        case "sentinel":
+            pool = _sentinel_pool(address, timeout, _driver().ConnectionPool, {"protocol": 2})
+            return Connector(pool.make_connection, str(address), clients=pool.sentinel_manager.sentinels)
+        case _:
+            settings = _settings(address, timeout) | {"protocol": 2}
+            kind: Any = settings.pop("connection_class", _driver().Connection)
+            if node is not None:
+                settings["host"], settings["port"] = node
+            where = str(address) if node is None else f"{node[0]}:{node[1]}"
+            return Connector(lambda: kind(**settings), where)
+
+
+def client(address: Address, timeout: float) -> Any:
+    """Make the raw redis-py client, a `redis.asyncio.Redis` or `RedisCluster`, that nobody retries for.
+
+    Hundreds of concurrent commands wait for a connection rather than fail.
+    """
+    driver = _driver()
+    limit = int(address.option("max_connections") or MAX_CONNECTIONS)
+    match address.kind:
+        case "memory":
+            return _memory_client(address)
+        case "cluster":
+            return _cluster_client(address, timeout)
+        case "sentinel":
+            limits = {"max_connections": limit}
+            pool = _sentinel_pool(address, timeout, driver.BlockingConnectionPool, limits)
+            return driver.Redis.from_pool(pool)
+        case _:
+            settings = _settings(address, timeout)
+            return driver.Redis.from_pool(driver.BlockingConnectionPool(max_connections=limit, **settings))
+
+
+def borrowed_connector(pool: Any, where: str) -> Connector:
+    """Say how to connect the way a user's own client does, whose pool this is."""
+    settings: dict[str, Any] = dict(pool.connection_kwargs)
+    settings |= {"protocol": 2, "decode_responses": False, "retry": _no_retry()}
+    if "maint_notifications_config" in settings:
+        settings["maint_notifications_config"] = None
+    return Connector(lambda: pool.connection_class(**settings), where)
+
+
+def abandon_client(raw: Any) -> None:
+    """Close the sockets of a raw client whose loop is closed."""
+    pool = getattr(raw, "connection_pool", None)
+    connections = [*getattr(pool, "_available_connections", ()), *getattr(pool, "_in_use_connections", ())]
+    for node in getattr(getattr(raw, "nodes_manager", None), "nodes_cache", {}).values():
+        connections += node._connections
+    for connection in connections:
+        abandon_connection(connection)
+    for own in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
+        abandon_client(own)
+
+
+def detach(connection: Any) -> Any:
+    """Take its stream writer away from a connection, which would warn about it when collected."""
+    writer, connection._writer, connection._reader = connection._writer, None, None
+    return writer
+
+
+def abandon_connection(connection: Any) -> None:
+    """Close the socket of a connection whose loop is closed."""
+    writer = detach(connection)
+    if writer is not None:
+        close_without_loop(getattr(writer, "transport", None))
+
+
+def close_without_loop(transport: Any) -> None:
+    """Close the socket of an asyncio transport whose loop is closed.
+
+    Such a loop runs no callback any more, and a transport closes its socket in one: so that is called here,
+    by its private name for want of another. A transport that has none is left to the garbage collector.
+    """
+    with suppress(Exception):
+        transport.close()  # marks it closed, then fails to schedule the rest
+    inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None) or transport
+    with suppress(Exception):
+        inner._call_connection_lost(None)
+
+
+def _settings(address: Address, timeout: float) -> dict[str, Any]:
+    """What redis-py's connection classes take, from the URL and this library's rules."""
+    parse_url = import_module("redis.asyncio.connection").parse_url
+    try:
+        parsed: dict[str, Any] = parse_url(address.driver_url(*_POOL_OPTIONS, *_SENTINEL_OPTIONS))
+    except ValueError as error:
+        raise DeclarationError("an option of the database URL has a wrong value") from error
+    defaults = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    return defaults | parsed | {"decode_responses": False, "retry": _no_retry()}
+
+
+def _sentinel_pool(address: Address, timeout: float, kind: Any, extra: dict[str, Any]) -> Any:
+    """A pool of redis-py's that asks the sentinels for the primary, with the waiting behaviour of `kind`."""
+    sentinel = import_module("redis.asyncio.sentinel")
+    settings = _settings(address, timeout) | extra
+    for name in ("host", "port", "connection_class"):
+        settings.pop(name, None)
+    own = {name.removeprefix("sentinel_"): address.option(name) for name in _SENTINEL_OPTIONS}
+    manager = sentinel.Sentinel(
+        address.hosts,
+        sentinel_kwargs={"socket_timeout": timeout, "retry": _no_retry(), "ssl": address.tls, **own},
+    )
+    pool_class = type("PrimaryPool", (sentinel.SentinelConnectionPool, kind), {})
+    return pool_class(address.name, manager, ssl=address.tls, **settings)
+
+
+def _cluster_client(address: Address, timeout: float) -> Any:
+    cluster = import_module("redis.asyncio.cluster")
+    settings = _settings(address, timeout)
+    for name in ("host", "port", "connection_class", "db"):
+        settings.pop(name, None)
+    return cluster.RedisCluster(
+        startup_nodes=[cluster.ClusterNode(host, port) for host, port in address.hosts],
+        ssl=address.tls,
+        max_connections=2**16,  # it raises rather than waits
+        **settings,
+    )
+
+
+def _memory_client(address: Address) -> Any:
+    """A client of the process's one fake server of that name, whichever loop or Database asks."""
+    try:
+        fake = import_module("fakeredis")
+        import_module("lupa")
+    except ImportError as error:
+        raise UnavailableError("memory:// needs fakeredis: pip install 'redisom-lite[memory]'") from error
+    with _memory_lock:
+        server = _memory_servers.get(address.name)
+        if server is None:
+            server = _memory_servers[address.name] = fake.FakeServer(version=(7,))
+    return fake.FakeAsyncRedis(server=server, protocol=2, max_connections=2**16)
+
+
+def _no_retry() -> Any:
+    return import_module("redis.asyncio.retry").Retry(import_module("redis.backoff").NoBackoff(), 0)
+
+
+def _driver() -> Any:
+    return import_module("redis.asyncio")
+
+
+def _unexpected(error: Exception) -> str:
+    """The name of the keyword argument a TypeError complains of; values are not repeated."""
+    return str(error).partition("keyword argument ")[2] or type(error).__name__

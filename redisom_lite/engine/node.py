@@ -1,0 +1,188 @@
+"""What a transport needs of one server: a node, connections lent out singly, and sessions over them.
+
+    Node     one server endpoint; many callers at once
+    Line     one connection; commands go out and replies come back in order
+    Lines    the lines of a node that are lent out singly, kept for the next caller when given back clean
+    Session  what a borrower sees of a line (WATCH, MULTI, blocking commands)
+
+Rules: deadlines are times of the running loop's clock. Error replies come back in place, as errors of the
+library; what is raised is a failure of the connection, with an outcome: `"none"` while nothing was written,
+else `"unknown"`. Nothing here repeats a command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from math import inf
+from typing import Any, Final, Protocol, TypeAlias
+
+from redisom_lite.engine import failure
+from redisom_lite.errors import RedisomError
+
+Arg: TypeAlias = bytes | str | int
+Command: TypeAlias = Sequence[Arg]
+"""A command and its arguments, every word of its own: `("CONFIG", "GET", name)`."""
+
+_BEGINS: Final = frozenset({"WATCH", "MULTI"})
+_ENDS: Final = frozenset({"EXEC", "DISCARD", "UNWATCH"})
+# What changes a connection for its next user, or keeps it from answering one by one.
+_SPOILS: Final = frozenset(
+    {
+        *("AUTH", "HELLO", "RESET", "SELECT", "CLIENT", "ASKING", "READONLY", "READWRITE", "QUIT"),
+        *("MONITOR", "PSYNC", "SYNC", "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"),
+    }
+)
+
+
+class Line(Protocol):
+    """One connection to a server."""
+
+    @property
+    def clean(self) -> bool:
+        """Open, and every reply read: fit for the next caller."""
+        ...
+
+    def exchange(self, commands: Sequence[Command], deadline: float) -> Awaitable[list[Any]]:
+        """Send the commands in one go and return their replies; a failure leaves the line closed."""
+        ...
+
+    def close(self) -> None:
+        """Close at once, without waiting."""
+        ...
+
+    def abandon(self) -> None:
+        """Close the socket without the loop, which is closed."""
+        ...
+
+
+class Node(Protocol):
+    """One server endpoint: a server, the primary of a sentinel service, or a cluster node."""
+
+    @property
+    def lines(self) -> Lines: ...
+
+    def one(self, command: tuple[Arg, ...], deadline: float) -> Awaitable[Any]:
+        """Send one command, return its reply."""
+        ...
+
+    def many(self, commands: Sequence[Command], deadline: float) -> Awaitable[list[Any]]:
+        """Send commands next to each other on one connection, return their replies."""
+        ...
+
+    def drop(self) -> None:
+        """Leave the present connections to what is under way on them: they lead to a deposed primary."""
+        ...
+
+    async def aclose(self, grace: float) -> None:
+        """Close, waiting up to `grace` seconds for what is under way."""
+        ...
+
+    def abandon(self) -> None:
+        """Close the sockets of a loop that is closed itself and can run nothing any more."""
+        ...
+
+
+class Lines:
+    """At most `limit` lines; a caller waits for one in turn until its deadline."""
+
+    def __init__(self, opener: Callable[[float], Awaitable[Line]], *, limit: int, where: str) -> None:
+        self._opener = opener
+        self._limit = limit
+        self._where = where
+        self._permits = asyncio.Semaphore(limit)
+        self._idle: list[Line] = []
+        self._lent: set[Line] = set()
+
+    async def take(self, deadline: float) -> Line:
+        """Lend a clean line."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._permits.acquire()
+        except TimeoutError as error:
+            where = f"{self._where}: all {self._limit} connections are in use (max_connections)"
+            raise failure.timed_out(where, "none", error) from error
+        try:
+            line = self._reuse() or await self._opener(deadline)
+        except BaseException:
+            self._permits.release()
+            raise
+        self._lent.add(line)
+        return line
+
+    def give_back(self, line: Line) -> None:
+        """Take a line back; one that is not clean is closed instead of kept."""
+        if line in self._lent and line.clean:
+            self._idle.append(line)
+        else:
+            line.close()
+        self._lent.discard(line)
+        self._permits.release()
+
+    def _reuse(self) -> Line | None:
+        while self._idle:
+            line = self._idle.pop()
+            if line.clean:
+                return line
+            line.close()
+        return None
+
+    def drop(self) -> None:
+        """Close what is idle; what is lent is closed when it comes back."""
+        for line in self._idle:
+            line.close()
+        self._idle.clear()
+        self._lent.clear()
+
+    def all(self) -> list[Line]:
+        return [*self._idle, *self._lent]
+
+    async def aclose(self, grace: float) -> None:
+        """Wait up to `grace` seconds for what is lent, then close everything."""
+        try:
+            async with asyncio.timeout(grace):
+                for _ in range(self._limit):
+                    await self._permits.acquire()
+        except TimeoutError:
+            for line in self._lent:
+                line.close()
+        self.drop()
+
+
+class LineSession:
+    """A borrowed line, and whether it may be lent again."""
+
+    def __init__(self, line: Line, timeout: float) -> None:
+        self._line = line
+        self._timeout = timeout
+        self._open = False
+        self._spoiled = False
+
+    async def send(self, *args: Arg, timeout: float | None = None) -> Any:
+        """Send one command and return its reply; an error reply is raised."""
+        (reply,) = await self.send_many([args], timeout=timeout)
+        if isinstance(reply, RedisomError):
+            raise reply
+        return reply
+
+    async def send_many(self, commands: Sequence[Command], *, timeout: float | None = None) -> list[Any]:
+        """Send commands in one round trip; error replies come back in place."""
+        for command in commands:
+            self._note(command[0])
+        seconds = self._timeout if timeout is None else timeout
+        deadline = inf if seconds == inf else asyncio.get_running_loop().time() + seconds
+        return await self._line.exchange(commands, deadline)
+
+    def _note(self, word: Arg) -> None:
+        name = (word.decode() if isinstance(word, bytes) else str(word)).upper()
+        if name in _BEGINS:
+            self._open = True
+        elif name in _ENDS:
+            self._open = False
+        elif name in _SPOILS:
+            self._spoiled = True
+
+    def leave(self) -> None:
+        """Close a line that the next borrower must not see: watching, queueing, or set up otherwise."""
+        if self._open or self._spoiled:
+            self._line.close()

@@ -1,0 +1,192 @@
+"""One transport per event loop: made on demand, closed with the loop, never carried over a fork.
+
+A connection belongs to the loop it was opened in, and programs have several: one per `asyncio.run`, per
+thread, per test. How a loop's connections end:
+
+- `aclose()` closes those of every loop;
+- a loop that shuts down in order (`asyncio.run` and `Runner`, servers, test runners) closes the
+  asynchronous generators that started in it, and one of ours closes them (`_Loop`);
+- a loop that was merely closed is noticed when the next one comes, and its sockets are closed then.
+
+In a forked child nothing of the parent is used or closed: an epoll descriptor is shared over a fork, and
+unregistering a socket in the child would deafen the parent. The inherited objects are kept, untouched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from redisom_lite.engine.address import Address
+from redisom_lite.engine.node import Node
+from redisom_lite.engine.transport import StepTransport, Transport
+
+if TYPE_CHECKING:
+    from redisom_lite.engine.embedded import EmbeddedServer
+
+DEFAULT_TIMEOUT: Final = 5.0
+
+_GRACE: Final = 1.0
+_inherited: Final[list[Any]] = []
+_everyone: Final[weakref.WeakSet[Connections]] = weakref.WeakSet()
+
+
+def open_transport(
+    address: Address, *, timeout: float = DEFAULT_TIMEOUT, multiplex: bool = True
+) -> Transport:
+    """Make the transport of an address for the running loop; it connects on first use.
+
+    `timeout` is a step's, in seconds; `socket_timeout` in the URL wins over it. Without `multiplex`, and for
+    `memory://`, every call has one of redis-py's connections to itself.
+    """
+    # Here the driver is imported.
+    from redisom_lite.engine.connection import MAX_CONNECTIONS, connector
+    from redisom_lite.engine.plain import PlainNode
+
+    timeout = float(address.option("socket_timeout") or timeout)
+    limit = int(address.option("max_connections") or MAX_CONNECTIONS)
+    node: Node = PlainNode(connector(address, timeout), limit=limit)
+    return StepTransport(node, timeout=timeout, follows=address.kind == "sentinel")
+
+
+class Connections:
+    """The transports and raw clients of one address, one of each per running loop."""
+
+    def __init__(self, address: Address, *, timeout: float = DEFAULT_TIMEOUT, multiplex: bool = True) -> None:
+        self.address = address
+        self._timeout = timeout
+        self._multiplex = multiplex
+        self._server: EmbeddedServer | None = None
+        self._start()
+        _everyone.add(self)
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
+        self._latest: tuple[asyncio.AbstractEventLoop, Transport] | None = None
+
+    def transport(self) -> Transport:
+        """The transport of the running loop; it connects on first use."""
+        running = asyncio.get_running_loop()
+        latest = self._latest
+        if latest is not None and latest[0] is running:
+            return latest[1]
+        transport = self._of(running).transport
+        self._latest = running, transport
+        return transport
+
+    def redis(self) -> Any:
+        """The raw redis-py client of the running loop; it connects on first use."""
+        mine = self._of(asyncio.get_running_loop())
+        if mine.client is None:
+            from redisom_lite.engine.connection import client
+
+            mine.client = client(self._resolved(), self._timeout)
+        return mine.client
+
+    def _of(self, running: asyncio.AbstractEventLoop) -> _Loop:
+        with self._lock:
+            mine = self._loops.get(running)
+            if mine is None:
+                for loop in [loop for loop in self._loops if loop.is_closed()]:
+                    self._loops.pop(loop).abandon()
+                transport = open_transport(self._resolved(), timeout=self._timeout, multiplex=self._multiplex)
+                mine = self._loops[running] = _Loop(transport)
+            return mine
+
+    def _resolved(self) -> Address:
+        """Where to connect to: for an embedded server, which is started now if it is not yet, its socket."""
+        if self.address.kind != "embedded":
+            return self.address
+        if self._server is None:
+            from redisom_lite.engine.embedded import start
+
+            self._server = start(Path(self.address.path) if self.address.path else None)
+            weakref.finalize(self, self._server.stop)
+        return replace(self.address, kind="socket", path=self._server.socket)
+
+    async def aclose(self) -> None:
+        """Close everything; each loop closes its own connections. Used again, it opens anew."""
+        with self._lock:
+            loops, self._loops, self._latest = self._loops, {}, None
+            server, self._server = self._server, None
+        try:
+            for loop, mine in loops.items():
+                await _close(loop, mine)
+        finally:
+            if server is not None:
+                server.stop()
+
+    def start_anew(self) -> None:
+        """In a forked child: let the parent's connections be."""
+        _inherited.append((self._loops, self._server))
+        self._start()
+        if self._server is not None and self._server.folder is not None:
+            self._server = None  # the child becomes a user of its own
+
+
+class _Loop:
+    """What belongs to one event loop: its transport, and its raw client if one was asked for."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self.client: Any = None
+        self._closed = False
+        self._guard = self._until_the_loop_ends()
+        with suppress(StopIteration):
+            self._guard.__anext__().send(None)  # run it to its yield: that registers it with the loop
+
+    async def _until_the_loop_ends(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            await self._end(grace=0)
+
+    async def aclose(self) -> None:
+        await self._end(grace=_GRACE)
+        await self._guard.aclose()
+
+    async def _end(self, *, grace: float) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await self.transport.aclose(grace)
+        if self.client is not None:
+            await self.client.aclose()
+
+    def abandon(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self.transport.abandon()
+        if self.client is not None:
+            from redisom_lite.engine.connection import abandon_client
+
+            abandon_client(self.client)
+
+
+async def _close(loop: asyncio.AbstractEventLoop, mine: _Loop) -> None:
+    if loop is asyncio.get_running_loop():
+        await mine.aclose()
+    elif loop.is_closed():
+        mine.abandon()
+    else:
+        closing = asyncio.run_coroutine_threadsafe(mine.aclose(), loop)
+        if loop.is_running():  # in another thread; a loop that stands still closes when it runs again
+            await asyncio.wait([asyncio.wrap_future(closing)], timeout=2 * _GRACE)
+
+
+def _after_fork() -> None:
+    for connections in _everyone:
+        connections.start_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,214 @@
+"""The seam: everything the mapper sends to a server goes through a `Transport`.
+
+    call      run a script                    repeated after a lost connection, until the step's deadline
+    commands  several commands, one reply each                      repeated only where the caller allows it
+    session   a connection of one's own: WATCH, MULTI, EXEC, blocking commands                never repeated
+
+Time: a step, its waiting and its repetitions included, has `timeout` seconds. Repeating a script is safe
+because reads are pure and writes carry an operation token; what the token answers is the executor's affair.
+
+Failures: only errors of the library leave, and `asyncio.CancelledError` when the caller was cancelled.
+`outcome` is `"unknown"` as soon as any attempt may have reached the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final, Protocol
+
+from redisom_lite.engine import failure
+from redisom_lite.engine.node import Arg, Command, LineSession, Node
+from redisom_lite.engine.scripts import Script
+from redisom_lite.errors import BackendError, ReadOnlyError, RedisomError
+
+_FIRST_PAUSE: Final = 0.01
+_LONGEST_PAUSE: Final = 0.5
+
+
+class Session(Protocol):
+    """A connection for one caller."""
+
+    async def send(self, *args: Arg, timeout: float | None = None) -> Any:
+        """Send one command and return its reply; an error reply is raised.
+
+        `timeout`, in seconds, replaces the step's; `math.inf` waits for ever (blocking commands).
+        """
+        ...
+
+    async def send_many(self, commands: Sequence[Command], *, timeout: float | None = None) -> list[Any]:
+        """Send commands in one round trip; error replies come back in place, as errors."""
+        ...
+
+
+class Transport(Protocol):
+    """The way to a server or a cluster, within one event loop."""
+
+    async def call(self, script: Script, keys: Sequence[bytes], args: Sequence[Arg]) -> Any:
+        """Run a script that may run twice.
+
+        Redis: EVALSHA, and EVAL when the server does not have the script.
+
+        Raises:
+            BackendError: by kind; after the deadline `UnavailableError` or `BackendTimeoutError`.
+            CrossSlotError: the keys lie in different slots of a cluster; nothing was sent.
+        """
+        ...
+
+    async def commands(self, commands: Sequence[Command], *, retry: bool = False) -> list[Any]:
+        """Send commands in one round trip, outside MULTI; error replies come back in place, as errors.
+
+        `retry` says that all of them may be sent twice. Raises only when the connection fails.
+        """
+        ...
+
+    def session(self, key: bytes | None = None) -> AbstractAsyncContextManager[Session]:
+        """Lend a connection, on a cluster to the primary of `key`'s slot.
+
+        When it breaks, commands raise `UnavailableError`. Left while watching or queueing, it is closed.
+        """
+        ...
+
+    async def aclose(self, grace: float = 1.0) -> None:
+        """Close the connections; what is under way has `grace` seconds to finish."""
+        ...
+
+    def abandon(self) -> None:
+        """Close the sockets without the event loop, which is closed."""
+        ...
+
+
+class StepTransport:
+    """A transport to one node.
+
+    `follows` says that a new connection may lead to another server (a sentinel's primary): then a replica's
+    refusal to write is a failover to wait for. Elsewhere one new connection is tried.
+    """
+
+    def __init__(self, node: Node, *, timeout: float, follows: bool = False) -> None:
+        self._node = node
+        self._timeout = timeout
+        self._follows = follows
+        self._now: Callable[[], float] = asyncio.get_running_loop().time
+
+    async def call(self, script: Script, keys: Sequence[bytes], args: Sequence[Arg]) -> Any:
+        deadline = self._now() + self._timeout
+        command = (b"EVALSHA", script.sha, len(keys), *keys, *args)
+        try:
+            reply = await self._node.one(command, deadline)
+        except RedisomError as error:
+            reply = error
+        if isinstance(reply, RedisomError):
+            return await self._call_again(script, command, reply, deadline)
+        return reply
+
+    async def _call_again(
+        self, script: Script, command: tuple[Arg, ...], failed: RedisomError, deadline: float
+    ) -> Any:
+        attempts = _Attempts(deadline, self._now)
+        while True:
+            if isinstance(failed, BackendError) and failed.code == "NOSCRIPT":
+                # EVAL from here on: it loads the script, and no later attempt can miss.
+                command = (b"EVAL", script.text, *command[2:])
+            else:
+                await self._pause(attempts, failed)
+            try:
+                reply = await self._node.one(command, deadline)
+            except RedisomError as error:
+                reply = error
+            if not isinstance(reply, RedisomError):
+                return reply
+            failed = attempts.note(reply)
+
+    async def commands(self, commands: Sequence[Command], *, retry: bool = False) -> list[Any]:
+        deadline = self._now() + self._timeout
+        attempts = _Attempts(deadline, self._now)
+        while True:
+            replies: list[Any] = []
+            try:
+                replies = await self._node.many(commands, deadline)
+                failed = _first_transient(replies) if retry else None
+                if failed is None:
+                    return replies
+            except RedisomError as error:
+                failed = attempts.note(error)
+                if not retry and attempts.reached_server:
+                    raise failed from failed.__cause__
+            try:
+                await self._pause(attempts, failed)
+            except RedisomError:
+                if replies:
+                    return replies
+                raise
+
+    async def _pause(self, attempts: _Attempts, failed: RedisomError) -> None:
+        """Wait before the next attempt, or raise if there is to be none."""
+        if isinstance(failed, ReadOnlyError) and (self._follows or attempts.count == 0):
+            self._node.drop()
+        elif not failure.is_transient(failed):
+            raise attempts.last(failed)
+        await attempts.pause(failed)
+
+    @asynccontextmanager
+    async def session(self, key: bytes | None = None) -> AsyncGenerator[Session]:
+        lines = self._node.lines
+        deadline = self._now() + self._timeout
+        attempts = _Attempts(deadline, self._now)
+        while True:
+            try:
+                line = await lines.take(deadline)
+                break
+            except RedisomError as error:
+                await self._pause(attempts, attempts.note(error))
+        session = LineSession(line, self._timeout)
+        try:
+            yield session
+        finally:
+            session.leave()
+            lines.give_back(line)
+
+    async def aclose(self, grace: float = 1.0) -> None:
+        await self._node.aclose(grace)
+
+    def abandon(self) -> None:
+        self._node.abandon()
+
+
+class _Attempts:
+    """Counts the attempts at one step and spaces them: at once, then doubling pauses with full jitter."""
+
+    def __init__(self, deadline: float, now: Callable[[], float]) -> None:
+        self._deadline = deadline
+        self._now = now
+        self.count = 0
+        self.reached_server = False
+
+    def note(self, failed: RedisomError) -> RedisomError:
+        """Remember whether this attempt may have had an effect."""
+        self.reached_server |= isinstance(failed, BackendError) and failed.outcome == "unknown"
+        return failed
+
+    def last(self, failed: RedisomError) -> RedisomError:
+        """What the caller gets: the last failure, with the outcome of all attempts."""
+        self.note(failed)
+        if self.reached_server and isinstance(failed, BackendError):
+            failed.outcome = "unknown"
+        return failed
+
+    async def pause(self, failed: RedisomError) -> None:
+        """Wait; raise if that would take until the deadline."""
+        longest = min(_FIRST_PAUSE * 2**self.count, _LONGEST_PAUSE)
+        pause = random.uniform(0, longest) if self.count else 0.0
+        self.count += 1
+        if self._now() + pause >= self._deadline:
+            raise self.last(failed)
+        self.note(failed)
+        await asyncio.sleep(pause)
+
+
+def _first_transient(replies: Sequence[Any]) -> RedisomError | None:
+    """The first refusal that a little later would not be one."""
+    found = (reply for reply in replies if isinstance(reply, RedisomError) and failure.is_transient(reply))
+    return next(found, None)
