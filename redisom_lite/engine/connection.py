@@ -6,12 +6,14 @@ library must not pay for them. redis-py's own retries are off throughout: it rep
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
 
+from redisom_lite.engine import failure
 from redisom_lite.engine.address import Address, HostPort
 from redisom_lite.errors import DeclarationError, UnavailableError
 
@@ -47,6 +49,23 @@ class Connector:
         except (TypeError, ValueError) as error:
             raise DeclarationError(f"an option of the database URL is wrong: {_unexpected(error)}") from error
 
+    async def connect(self, deadline: float) -> Any:
+        """Make a connection and connect it, until `deadline` of the loop's clock.
+
+        Raises:
+            BackendError: by kind; nothing was sent but the handshake.
+        """
+        connection = self.make()
+        try:
+            async with asyncio.timeout_at(deadline):
+                await connection.connect()
+        except BaseException as error:
+            abort_connection(connection)
+            if isinstance(error, Exception):
+                raise failure.from_driver(error, self.where, "none") from error
+            raise
+        return connection
+
     async def aclose(self) -> None:
         for own in self._clients:
             await own.aclose()
@@ -62,7 +81,8 @@ def connector(address: Address, timeout: float, node: HostPort | None = None) ->
         case "memory":
             return Connector(_memory_client(address).connection_pool.make_connection, str(address))
         case "sentinel":
-            pool = _sentinel_pool(address, timeout, _driver().ConnectionPool, {"protocol": 2})
+            # Soon enough to ask again where the primary is, should this one be dead.
+            pool = _sentinel_pool(address, min(timeout, 1.0), _driver().ConnectionPool, {"protocol": 2})
             return Connector(pool.make_connection, str(address), clients=pool.sentinel_manager.sentinels)
         case _:
             settings = _settings(address, timeout) | {"protocol": 2}
@@ -119,6 +139,14 @@ def detach(connection: Any) -> Any:
     """Take its stream writer away from a connection, which would warn about it when collected."""
     writer, connection._writer, connection._reader = connection._writer, None, None
     return writer
+
+
+def abort_connection(connection: Any) -> None:
+    """Close a connection at once."""
+    writer = detach(connection)
+    if writer is not None:
+        with suppress(Exception):  # whatever a broken transport says
+            getattr(writer, "transport", writer).abort()
 
 
 def abandon_connection(connection: Any) -> None:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from math import isinf
 from typing import Any, Final
 
 from redisom_lite.engine import failure
-from redisom_lite.engine.connection import Connector, abandon_connection, detach
+from redisom_lite.engine.connection import Connector, abandon_connection, abort_connection
 from redisom_lite.engine.node import Arg, Command, Line, Lines
 from redisom_lite.engine.resp import pack
 
@@ -65,19 +64,17 @@ class PlainLine:
             if failure.is_reply(error) and self._connection.is_connected:
                 return self._refusal(error)
             raise
-        if isinstance(reply, list):  # of EXEC
-            items: list[Any] = reply
-            return [self._refusal(item) if isinstance(item, Exception) else item for item in items]
-        return reply
+        return self._refusals(reply) if isinstance(reply, list) else reply
+
+    def _refusals(self, items: list[Any]) -> list[Any]:
+        """The refusals among the replies of EXEC."""
+        return [self._refusal(item) if isinstance(item, Exception) else item for item in items]
 
     def _refusal(self, error: Exception) -> Any:
         return failure.from_driver(error, self._where, "none")
 
     def close(self) -> None:
-        writer = detach(self._connection)
-        if writer is not None:
-            with suppress(Exception):  # whatever a broken transport says
-                writer.close()
+        abort_connection(self._connection)
 
     def abandon(self) -> None:
         abandon_connection(self._connection)
@@ -95,17 +92,8 @@ class PlainNode:
         self._short = Lines(self._open, limit=min(limit, _SHORT_LIMIT), where=self._where)
 
     async def _open(self, deadline: float) -> Line:
-        connection = self._connector.make()
-        try:
-            async with asyncio.timeout_at(deadline):
-                await connection.connect()
-        except asyncio.CancelledError:
-            PlainLine(connection, self._where).close()
-            raise
-        except Exception as error:
-            PlainLine(connection, self._where).close()
-            raise failure.from_driver(error, self._where, "none") from error
-        connection.socket_timeout = None
+        connection = await self._connector.connect(deadline)
+        connection.socket_timeout = None  # from here on the deadline of each exchange is in force
         return PlainLine(connection, self._where)
 
     async def one(self, command: tuple[Arg, ...], deadline: float) -> Any:

@@ -48,11 +48,16 @@ def open_transport(
     """
     # Here the driver is imported.
     from redisom_lite.engine.connection import MAX_CONNECTIONS, connector
+    from redisom_lite.engine.multiplex import MultiplexedNode
     from redisom_lite.engine.plain import PlainNode
 
     timeout = float(address.option("socket_timeout") or timeout)
     limit = int(address.option("max_connections") or MAX_CONNECTIONS)
-    node: Node = PlainNode(connector(address, timeout), limit=limit)
+    multiplex = multiplex and address.kind != "memory"
+    source = connector(address, timeout)
+    node: Node = (
+        MultiplexedNode(source, limit=limit, timeout=timeout) if multiplex else PlainNode(source, limit=limit)
+    )
     return StepTransport(node, timeout=timeout, follows=address.kind == "sentinel")
 
 
