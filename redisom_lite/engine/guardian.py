@@ -172,7 +172,7 @@ def _serve(server: int, home: str, lock: int | None, first: int, wake: int) -> l
             if door in readable:
                 user, _ = door.accept()
                 users.add(user)
-                if ready:
+                if ready and _runs(server):
                     _say(user, ready)
             if users:
                 for user in left:
