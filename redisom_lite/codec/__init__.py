@@ -10,16 +10,17 @@ from redisom_lite.codec.declared import (
     tag_codec,
     text_codec,
 )
-from redisom_lite.codec.score import Score, score_of
+from redisom_lite.codec.score import Score
+from redisom_lite.codec.stored_schema import built_anew
 
 __all__ = [
     "NONE_TOKEN",
     "Codec",
     "Score",
+    "built_anew",
     "collection_codecs",
     "key_codec",
     "number_codec",
-    "score_of",
     "shared_token",
     "stored_codec",
     "tag_codec",

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag, IntEnum
-from typing import Annotated, Any, Final, Literal, NewType, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get_origin
 from uuid import UUID
 
 from pydantic import (
@@ -68,7 +69,7 @@ def stored_codec(annotation: Any) -> Codec:
     TypeError when pydantic has no schema for the type, or no way to read back what it writes.
     """
     plain = _plain(annotation)
-    return _find(_SCALARS, plain) or _choice_codec(plain) or JsonCodec(_name(plain), plain)
+    return _find(_SCALARS, plain) or _choice_codec(plain) or JsonCodec(_name(plain), annotation)
 
 
 def number_codec(annotation: Any) -> Codec | None:
@@ -147,14 +148,12 @@ def _member(plain: Any) -> Any:
 
 def _choice_codec(plain: Any) -> ChoiceCodec | None:
     if _is_class(plain, Enum) and not issubclass(plain, Flag):
-        return _table_of(plain, tuple(plain))
+        return ChoiceCodec(plain.__name__, list(plain), _plain_text)
     if get_origin(plain) is Literal:
-        return _table_of(_name(plain), get_args(plain))
+        return ChoiceCodec(
+            _name(plain), [value for value in get_args(plain) if value is not None], _plain_text
+        )
     return None
-
-
-def _table_of(declared: Any, values: tuple[Any, ...]) -> ChoiceCodec:
-    return ChoiceCodec(declared if isinstance(declared, str) else declared.__name__, values, _plain_text)
 
 
 def _plain_text(choice: Any) -> bytes:
@@ -169,6 +168,15 @@ def _is_class(annotation: Any, base: type) -> bool:
 
 
 def _name(annotation: Any) -> str:
-    return (
-        annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
-    )
+    """The type as messages show it, without modules: `dict[str, Color | None]`."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _name(arguments[0])
+    if origin is Literal:
+        return f"Literal[{', '.join(map(repr, arguments))}]"
+    if origin in (Union, UnionType):
+        return " | ".join(map(_name, arguments))
+    if annotation is NoneType or annotation is Ellipsis:
+        return "None" if annotation is NoneType else "..."
+    name = getattr(origin or annotation, "__name__", str(annotation))
+    return f"{name}[{', '.join(map(_name, arguments))}]" if arguments else name

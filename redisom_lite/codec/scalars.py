@@ -152,7 +152,7 @@ class FloatCodec(NumberCodec):
 
     def score(self, value: Any) -> Score:
         number = self._checked(value)
-        return float_bound(number) if isinstance(number, int) else score_of(number)
+        return float_bound(int(number)) if isinstance(number, int) else score_of(float(number))
 
 
 class SecretCodec(Codec):

@@ -2,36 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter
-from pydantic_core import PydanticSerializationError, core_schema
+from pydantic_core import PydanticSerializationError, ValidationError, core_schema
 
 from redisom_lite.codec.base import Codec
+from redisom_lite.codec.schema_nodes import is_dict
+from redisom_lite.codec.stored_schema import stored_form
+
+_SEQUENCES: Final = (list, tuple)
 
 
 class JsonCodec(Codec):
-    """A value as JSON, under Python names, written and read so that it comes back as it was."""
+    """A value as JSON under Python names, such that it comes back as it was.
 
-    __slots__ = ("_adapter",)
+    Where JSON cannot tell two values of the type apart (`Any`, `UUID | str`), `encode` reads back what it
+    wrote and raises ValueError for a value that would return as another.
+    """
+
+    __slots__ = ("_form",)
 
     def __init__(self, name: str, annotation: Any) -> None:
-        self._adapter = _adapter(annotation)
-        super().__init__(name, core_schema.no_info_plain_validator_function(self._read))
-
-    def _read(self, text: bytes) -> Any:
-        return self._adapter.validate_json(text, by_alias=False, by_name=True)
+        self._form = stored_form(annotation)
+        read = self._form.validator.validate_json
+        super().__init__(name, core_schema.no_info_plain_validator_function(read))
 
     def encode(self, value: Any) -> bytes:
         try:
-            return self._adapter.dump_json(value, round_trip=True, by_alias=False, warnings="error")
-        except PydanticSerializationError:
+            text = self._form.serializer.to_json(value, round_trip=True, warnings="error")
+        except (PydanticSerializationError, ValueError):
             raise ValueError(f"the value cannot be stored as {self.name}") from None
+        if not self._form.exact:
+            self._check(text, value)
+        return text
+
+    def _check(self, text: bytes, value: Any) -> None:
+        try:
+            same = _alike(self._form.validator.validate_json(text), value)
+        except ValidationError:
+            same = False
+        if not same:
+            raise ValueError(
+                f"the value would not come back as it is: {self.name} leaves open how to read its JSON, "
+                "declare the type more closely"
+            )
 
 
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
+def _alike(one: Any, other: Any) -> bool:
+    """Equal; or of one type and alike in every part, where equality says nothing (NaN, no `__eq__`)."""
+    if one == other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, float):
+        return one != one and other != other
+    if isinstance(one, _SEQUENCES):
+        return _all_alike(one, other)
+    if is_dict(one):
+        return one.keys() == other.keys() and _all_alike(one.values(), (other[key] for key in one))
+    return hasattr(one, "__dict__") and _alike(vars(one), vars(other))
+
+
+def _all_alike(ones: Any, others: Any) -> bool:
     try:
-        return TypeAdapter(annotation, config=config)
-    except PydanticUserError:  # a type with a config of its own
-        return TypeAdapter(annotation)
+        return all(_alike(one, other) for one, other in zip(ones, others, strict=True))
+    except ValueError:
+        return False
