@@ -124,6 +124,14 @@ def test_server_listens_nowhere_but_in_a_private_folder(server: EmbeddedServer) 
     assert "tcp_port:0" in command(server.socket, "INFO server")
 
 
+def test_socket_path_stays_short_where_the_temporary_folder_has_a_long_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("long" * 20)))
+    with embedded.start() as server:
+        assert command(server.socket, "PING") == "+PONG"
+
+
 def test_throwaway_servers_are_separate() -> None:
     with embedded.start() as one, embedded.start() as other:
         command(one.socket, "SET a 1")
