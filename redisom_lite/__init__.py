@@ -1,0 +1,24 @@
+"""redisom_lite: pydantic models stored as plain Redis hashes, found by range and tag through indexes that are never wrong."""
+
+from redisom_lite.database import Database
+from redisom_lite.fields import Field, Key, Range, Tag, Unique
+from redisom_lite.ids import new_id
+from redisom_lite.manager import Manager
+from redisom_lite.meta import Composite, Meta
+from redisom_lite.model import Model
+from redisom_lite.paging import Page
+
+__all__ = [
+    "Composite",
+    "Database",
+    "Field",
+    "Key",
+    "Manager",
+    "Meta",
+    "Model",
+    "Page",
+    "Range",
+    "Tag",
+    "Unique",
+    "new_id",
+]

@@ -1,0 +1,167 @@
+"""`Database`: where models live. A URL, a namespace, and what opens connections when they are first needed.
+
+Nothing is opened at import or construction. The connections belong to the running event loop and end with it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from redisom_lite.engine.address import parse
+from redisom_lite.engine.pool import DEFAULT_TIMEOUT, Connections
+from redisom_lite.engine.reader import Reader
+from redisom_lite.engine.transport import Transport
+from redisom_lite.engine.writer import Writer
+from redisom_lite.errors import BackendError, NotBoundError, RedisomError
+from redisom_lite.schema import mutations
+from redisom_lite.schema.keyspace import Keyspace
+from redisom_lite.schema.model_schema import ModelSchema
+from redisom_lite.schema.record import Record
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_SWEPT_AFTER_QUERY = 200
+
+
+class Backend:
+    """One way to a server: its connections, and the one reader and writer over them."""
+
+    def __init__(self, url: str, *, timeout: float, multiplex: bool, client: Any = None) -> None:
+        self.connections = Connections(parse(url), timeout=timeout, multiplex=multiplex)
+        self.reader = Reader(self.connections.transport)
+        self.writer = Writer(self.connections.transport, timeout)
+
+    async def tidy(self) -> None:
+        """Clean up what reading noticed: overdue records, and entries of records that are gone.
+
+        Where writing is not allowed (a replica, a read-only user) nothing happens, and nothing is wrong.
+        """
+        reader = self.reader
+        if not reader.overdue and not reader.missing:
+            return
+        overdue, missing = list(reader.overdue), list(reader.missing)
+        reader.overdue.clear()
+        reader.missing.clear()
+        with suppress(BackendError):
+            for keyspace, partition in overdue:
+                await self.writer.sweep(keyspace, partition, _SWEPT_AFTER_QUERY)
+            for keyspace, member in missing:
+                await self.writer.apply([(keyspace, mutations.look(member, keyspace.tags))], each=True)
+
+
+class Database:
+    """A Redis or Valkey server, or something that stands in for one.
+
+    - `url`: `redis://`, `rediss://`, `unix://`, `redis+sentinel://h1,h2/service`, `redis+cluster://h1,h2`,
+      `memory://name` (in this process, no server), `embedded://` or `embedded:///folder` (a private real server,
+      started on first use and stopped with the program).
+    - `namespace`: put before every key; databases with the same url and namespace share data.
+    - `timeout`: seconds one step may take, repetitions after a lost connection included.
+    - `multiplex`: whether the calls of an event loop share one connection; switched off, each has its own.
+
+    Models are bound by `Meta(db=...)` or `db.bind(...)`. `async with db:` closes the connections at its end; without
+    it they close with their event loop.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        namespace: str = "",
+        client: Any = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        multiplex: bool = True,
+    ) -> None:
+        self._namespace = namespace
+        self._timeout = timeout
+        self._multiplex = multiplex
+        self._backends = [Backend(url, timeout=timeout, multiplex=multiplex, client=client)]
+        self._keyspaces: dict[ModelSchema, Keyspace] = {}
+        self._entered = 0
+
+    @classmethod
+    def from_env(cls, *, namespace: str = "") -> Self:
+        """The database of `REDISOM_URL`, else `REDIS_URL`, else `memory://`."""
+        url = os.environ.get("REDISOM_URL") or os.environ.get("REDIS_URL") or "memory://"
+        return cls(url, namespace=namespace)
+
+    def __repr__(self) -> str:
+        return f"<Database {self.backend.connections.address}>"
+
+    @property
+    def namespace(self) -> str:
+        return self._namespace
+
+    @property
+    def backend(self) -> Backend:
+        return self._backends[-1]
+
+    @property
+    def transport(self) -> Transport:
+        """The running loop's transport."""
+        return self.backend.connections.transport()
+
+    @property
+    def redis(self) -> Any:
+        """The raw `redis.asyncio` client of the running event loop."""
+        return self.backend.connections.redis()
+
+    async def ping(self) -> bool:
+        """Ask the server for a sign of life. Redis: PING. Raises `BackendError` when there is none."""
+        (reply,) = await self.transport.commands([(b"PING",)], retry=True)
+        if isinstance(reply, RedisomError):
+            raise reply
+        return True
+
+    async def aclose(self) -> None:
+        """Close every connection; what is under way has a second to finish. Used again, it opens anew."""
+        for backend in self._backends:
+            await backend.connections.aclose()
+
+    async def __aenter__(self) -> Self:
+        self._entered += 1
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._entered -= 1
+        if not self._entered:
+            await self.aclose()
+
+    def bind(self, *models: type[Record]) -> None:
+        """Make these models, and their subclasses, live in this database; wins over `Meta(db=...)`."""
+        for model in models:
+            model.__redisom_database__ = self  # type: ignore[attr-defined]  # read by `database_of` alone
+
+    def override(self, url: str) -> AbstractContextManager[Self]:
+        """Go elsewhere for a while: `with db.override("memory://test"):`. Nests; concerns every task and thread."""
+        return self._override(url)
+
+    @contextmanager
+    def _override(self, url: str) -> Iterator[Self]:
+        backend = Backend(url, timeout=self._timeout, multiplex=self._multiplex)
+        self._backends.append(backend)
+        try:
+            yield self
+        finally:
+            self._backends.remove(backend)
+
+    def keyspace(self, schema: ModelSchema) -> Keyspace:
+        """Where a model's keys are in this database."""
+        keyspace = self._keyspaces.get(schema)
+        if keyspace is None:
+            keyspace = self._keyspaces[schema] = Keyspace(schema, self._namespace)
+        return keyspace
+
+
+def database_of(model: type[Record]) -> Database:
+    """The database a model is bound to; `NotBoundError` when it is to none."""
+    bound = getattr(model, "__redisom_database__", None)
+    database = bound if bound is not None else getattr(model, "meta").db  # noqa: B009 - declared a floor above
+    if not isinstance(database, Database):
+        name = model.__name__
+        raise NotBoundError(f"{name} is bound to no database: declare meta = Meta(db=...), or call db.bind({name})")
+    return database

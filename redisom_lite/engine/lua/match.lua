@@ -1,0 +1,262 @@
+-- Shared by find.lua and apply.lua: condition programs and what they need. Included, never run alone.
+--
+-- A program is a run of instructions in ARGV, postfix: leaves push one boolean per candidate, `&`, `|` (with a count)
+-- and `!` combine them. It is data, interpreted here; nothing is ever generated as Lua.
+--
+--   Z field low high low_open high_open low_decimal high_decimal low_lean high_lean   number within bounds
+--   L field min max                                   text within lexicographic bounds (ZRANGEBYLEX notation)
+--   S n token... field                                tag holds any token (`%` is None)
+--   U n token... field                                unique value is any token
+--   K n member...                                     primary key is any member
+--   A | O                                             always | never
+--
+-- `*_decimal` is the bound in decimal sort form, `*_lean` the sign of (bound - its double): -1, 0 or 1. Members whose
+-- value its double does not give back are in the hash `:x:<field>` with their exact sort form; only ties need it.
+
+local floor, find, sub, gsub, byte, format = math.floor, string.find, string.sub, string.gsub, string.byte, string.format
+
+local cursor = 0
+local function take()
+  cursor = cursor + 1
+  return ARGV[cursor]
+end
+local function take_number() return tonumber(take()) end
+local function take_list()
+  local list = {}
+  for i = 1, take_number() do list[i] = take() end
+  return list
+end
+
+local function number(text)
+  if text == 'inf' then return math.huge end
+  if text == '-inf' then return -math.huge end
+  return tonumber(text)
+end
+
+-- Lua compares strings by the server's collation; outside the C locale that is not byte order.
+local bytewise = 'B' < 'a' and 'a' < '\195\132' and '\195\132' < '\195\164' and 'z' < '\127'
+local function less(a, b)
+  if bytewise then return a < b end
+  local n = math.min(#a, #b)
+  for i = 1, n do
+    local x, y = byte(a, i), byte(b, i)
+    if x ~= y then return x < y end
+  end
+  return #a < #b
+end
+
+-- Decimal sort form: '0', or sign exponent ':' digits for sign 0.digits x 10^exponent. Digits carry no zeros at the
+-- ends, so plain comparison of the digits is comparison of the fractions.
+local function decimal_parts(form)
+  if form == '0' then return 0 end
+  local _, _, exponent, digits = find(form, '^(%-?%d+):(%d+)$', 2)
+  return sub(form, 1, 1) == '-' and -1 or 1, tonumber(exponent), digits
+end
+local function decimal_compare(a, b)
+  if a == b then return 0 end
+  local sa, ea, da = decimal_parts(a)
+  local sb, eb, db = decimal_parts(b)
+  if sa ~= sb then return sa < sb and -1 or 1 end
+  if ea ~= eb then return (ea < eb) and -sa or sa end
+  return less(da, db) and -sa or sa
+end
+
+-- Names of keys. A member is the primary key's sort form; record keys carry its readable, percent-encoded text.
+local function escape_byte(c) return format('%%%02X', byte(c)) end
+local function decode_int(member)
+  local first = sub(member, 1, 1)
+  if first == '-' then
+    local digits = sub(member, sub(member, 2, 2) == '0' and 7 or 3)
+    return '-' .. gsub(digits, '%d', function(d) return tostring(9 - tonumber(d)) end)
+  end
+  return sub(member, first == 'z' and 6 or 2)
+end
+local function record_key(base, int_keys, member)
+  local text = int_keys and decode_int(member) or member
+  if find(text, '[^!-$&-)+-9;->@-Z_-z|~]') then
+    text = gsub(text, '[^!-$&-)+-9;->@-Z_-z|~]', escape_byte)
+  end
+  return base .. ':r:' .. text
+end
+local function text_form(value)
+  if find(value, '%z') then value = gsub(value, '%z', '\0\255') end
+  return value .. '\0\0'
+end
+
+-- Instructions, parsed once per call.
+local function parse_instruction(base)
+  local op = take()
+  if op == 'Z' then
+    local i = { op = op, field = take(), low_text = take(), high_text = take() }
+    i.key = base .. ':i:' .. i.field
+    i.low, i.high = number(i.low_text), number(i.high_text)
+    i.low_open, i.high_open = take() == '1', take() == '1'
+    i.low_decimal, i.high_decimal = take(), take()
+    i.low_lean, i.high_lean = take_number(), take_number()
+    i.exact_key = base .. ':x:' .. i.field
+    return i
+  elseif op == 'C' then
+    -- a composite's sorted set of one tag token, bounds as in Z
+    local i = { op = op, field = take(), token_key = take(), low_text = take(), high_text = take() }
+    i.key = base .. i.token_key
+    i.low, i.high = number(i.low_text), number(i.high_text)
+    i.low_open, i.high_open = take() == '1', take() == '1'
+    i.low_decimal, i.high_decimal = take(), take()
+    i.low_lean, i.high_lean = take_number(), take_number()
+    i.exact_key = base .. ':x:' .. i.field
+    return i
+  elseif op == 'L' then
+    local i = { op = op, field = take(), min = take(), max = take() }
+    i.key = base .. ':i:' .. i.field
+    return i
+  elseif op == 'S' or op == 'U' then
+    local i = { op = op, tokens = take_list(), field = take() }
+    i.key = base .. (op == 'S' and ':t:' or ':u:') .. i.field
+    return i
+  elseif op == 'K' then
+    return { op = op, members = take_list() }
+  elseif op == '&' or op == '|' then
+    return { op = op, n = take_number() }
+  end
+  return { op = op }
+end
+local function parse_program(base)
+  local program = {}
+  for i = 1, take_number() do program[i] = parse_instruction(base) end
+  return program
+end
+
+local exists_cache = {}
+local function exists(key)
+  local known = exists_cache[key]
+  if known == nil then
+    known = redis.call('EXISTS', key) == 1
+    exists_cache[key] = known
+  end
+  return known
+end
+
+-- Whether `score` is on the right side of a bound; `exact` is the member's decimal form where its double is not exact.
+local function beyond(score, exact, bound, decimal, lean, open, sign)
+  if score ~= bound then return (score - bound) * sign > 0 end
+  local c
+  if exact then c = decimal_compare(exact, decimal) else c = -lean end
+  c = c * sign
+  return c > 0 or (c == 0 and not open)
+end
+local function in_bounds(i, member, score)
+  local exact = false
+  if (score == i.low or score == i.high) and exists(i.exact_key) then
+    exact = redis.call('HGET', i.exact_key, member)
+  end
+  return beyond(score, exact, i.low, i.low_decimal, i.low_lean, i.low_open, 1)
+    and beyond(score, exact, i.high, i.high_decimal, i.high_lean, i.high_open, -1)
+end
+local function in_lex_bounds(i, form)
+  if i.min ~= '-' then
+    local edge = sub(i.min, 2)
+    if sub(i.min, 1, 1) == '[' then
+      if less(form, edge) then return false end
+    elseif not less(edge, form) then
+      return false
+    end
+  end
+  if i.max ~= '+' then
+    local edge = sub(i.max, 2)
+    if sub(i.max, 1, 1) == '[' then
+      if less(edge, form) then return false end
+    elseif not less(form, edge) then
+      return false
+    end
+  end
+  return true
+end
+
+local leaf = {}
+function leaf.Z(i, members)
+  local out, scores = {}, redis.call('ZMSCORE', i.key, unpack(members))
+  local low, high = i.low, i.high
+  for n = 1, #members do
+    local score = scores[n] and number(scores[n])
+    if not score then
+      out[n] = false
+    elseif score > low and score < high then
+      out[n] = true
+    elseif score < low or score > high then
+      out[n] = false
+    else
+      out[n] = in_bounds(i, members[n], score)
+    end
+  end
+  return out
+end
+leaf.C = leaf.Z
+function leaf.L(i, members, base, int_keys)
+  local out = {}
+  for n = 1, #members do
+    local value = redis.call('HGET', record_key(base, int_keys, members[n]), i.field)
+    out[n] = value and in_lex_bounds(i, text_form(value) .. members[n]) or false
+  end
+  return out
+end
+function leaf.S(i, members)
+  local out = {}
+  for t = 1, #i.tokens do
+    local hits = redis.call('SMISMEMBER', i.key .. ':' .. i.tokens[t], unpack(members))
+    for n = 1, #members do out[n] = out[n] or hits[n] == 1 end
+  end
+  return out
+end
+function leaf.U(i, members)
+  local owners, out = {}, {}
+  for t = 1, #i.tokens do
+    local owner = redis.call('HGET', i.key, i.tokens[t])
+    if owner then owners[owner] = true end
+  end
+  for n = 1, #members do out[n] = owners[members[n]] or false end
+  return out
+end
+function leaf.K(i, members)
+  if not i.set then
+    i.set = {}
+    for n = 1, #i.members do i.set[i.members[n]] = true end
+  end
+  local out = {}
+  for n = 1, #members do out[n] = i.set[members[n]] or false end
+  return out
+end
+function leaf.A(_, members)
+  local out = {}
+  for n = 1, #members do out[n] = true end
+  return out
+end
+function leaf.O(_, members)
+  local out = {}
+  for n = 1, #members do out[n] = false end
+  return out
+end
+
+-- One boolean per member (at most 1000 members).
+local function evaluate(program, members, base, int_keys)
+  local stack, top = {}, 0
+  for p = 1, #program do
+    local i = program[p]
+    if i.op == '!' then
+      local a = stack[top]
+      for n = 1, #members do a[n] = not a[n] end
+    elseif i.op == '&' or i.op == '|' then
+      local all = i.op == '&'
+      for _ = 2, i.n do
+        local b, a = stack[top], stack[top - 1]
+        top = top - 1
+        for n = 1, #members do
+          if all then a[n] = a[n] and b[n] else a[n] = a[n] or b[n] end
+        end
+      end
+    else
+      top = top + 1
+      stack[top] = leaf[i.op](i, members, base, int_keys)
+    end
+  end
+  return stack[1]
+end

@@ -1,0 +1,246 @@
+"""The one way to write: mutations become a step of apply.lua, and its answer results or errors.
+
+A step is one round trip, atomic, and carries an operation token, so that the transport may send it again after a lost
+reply. The token's stamp is the server's time as this process estimates it; a server that finds it too far off answers
+so without writing, and the step is stamped anew. Answers that have arrived are acknowledged by later steps, which keeps
+the server's memory of tokens as short as what is in flight.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Final
+
+from redisom_lite.engine.declare import declare
+from redisom_lite.engine.scripts import load
+from redisom_lite.engine.transport import Transport
+from redisom_lite.errors import (
+    AlreadyExistsError,
+    BackendError,
+    ConflictError,
+    ConstraintError,
+    NotFoundError,
+    RedisomError,
+    UniqueError,
+)
+from redisom_lite.schema.keyspace import Keyspace
+from redisom_lite.schema.mutations import Mutation, look
+
+Change = tuple[Keyspace, Mutation]
+
+_SWEPT_PER_STEP: Final = 16
+_ACKNOWLEDGED_PER_STEP: Final = 32
+_REMEMBERED: Final = 60.0  # seconds, or four timeouts when that is longer
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one mutation was refused: its position in the step, and the script's code and details."""
+
+    position: int
+    code: str
+    details: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a step did: each mutation's result in order, and the failures (mode "each" only)."""
+
+    results: Sequence[Any]
+    failures: Sequence[Failure] = ()
+
+
+class Writer:
+    """Writes for one database. `transport` gives the running loop's transport; `timeout` is a step's, in seconds."""
+
+    def __init__(self, transport: Callable[[], Transport], timeout: float) -> None:
+        self._transport = transport
+        self._window = b"%d" % int(max(_REMEMBERED, 4 * timeout) * 1_000_000)
+        self._skew = 0
+        self._acknowledged: dict[bytes, deque[bytes]] = {}
+        self._count = count()
+        self._process = (0, b"")
+
+    async def apply(self, changes: Sequence[Change], *, each: bool = False, sweep: int = _SWEPT_PER_STEP) -> Applied:
+        """Apply changes that share a slot, in one step.
+
+        All of them or none, the first failure raised as its error; with `each`, those that can be, the others'
+        failures returned.
+        """
+        step = Step(changes, each=each, sweep=sweep)
+        for attempt in range(2):
+            applied = await self._send(step)
+            if not applied.failures or attempt:
+                break
+            if not await self._bury(step, applied.failures):
+                break
+        if applied.failures and not each:
+            first = applied.failures[0]
+            raise error_of(step.keyspace_of(first), first)
+        return applied
+
+    async def one(self, keyspace: Keyspace, mutation: Mutation) -> Any:
+        """Apply one change; its result, or its error raised."""
+        return (await self.apply(((keyspace, mutation),))).results[0]
+
+    async def sweep(self, keyspace: Keyspace, partition: int, limit: int) -> None:
+        """Clean up to `limit` overdue records of a partition."""
+        step = Step((), sweep=limit)
+        step.model(keyspace, partition)
+        await self._send(step)
+
+    async def _send(self, step: Step) -> Applied:
+        script, transport = load("apply"), self._transport()
+        operations = step.operations
+        for _ in range(6):
+            operation = self._operation()
+            stamp = b"%d" % (int(time.time() * 1_000_000) + self._skew)
+            acknowledged = self._take_acknowledged(operations)
+            args = step.args(stamp, operation, self._window, acknowledged)
+            reply = await transport.call(script, step.keys, args)
+            match reply[0]:
+                case b"O" | b"F":
+                    if reply[0] == b"O":
+                        self._acknowledged.setdefault(operations, deque(maxlen=4096)).append(
+                            operation + packed(reply)
+                        )
+                    return step.applied(reply)
+                case b"M":
+                    keyspace, partition = step.models[reply[1] - 1]
+                    await declare(transport, keyspace, partition, writer=True)
+                case _:
+                    self._skew += reply[1] - int(stamp)
+        raise BackendError("the server and this process do not agree on the model's indexes or on the time")
+
+    async def _bury(self, step: Step, failures: Sequence[Failure]) -> bool:
+        """Look whether the owners of contested unique values are gone (deleted by another program); clean if so."""
+        gone: list[Change] = []
+        for failure in failures:
+            if failure.code == "unique":
+                keyspace = step.keyspace_of(failure)
+                gone.append((keyspace, look(failure.details[1], keyspace.tags)))
+        if not gone:
+            return False
+        applied = await self._send(Step(gone, each=True))
+        return 1 in applied.results
+
+    def _operation(self) -> bytes:
+        pid, name = self._process
+        if pid != os.getpid():
+            name = os.urandom(6).hex().encode()
+            self._process = (os.getpid(), name)
+        return b"%b%x:" % (name, next(self._count))
+
+    def _take_acknowledged(self, operations: bytes) -> list[bytes]:
+        waiting = self._acknowledged.get(operations)
+        if not waiting:
+            return []
+        return [waiting.popleft() for _ in range(min(len(waiting), _ACKNOWLEDGED_PER_STEP))]
+
+
+class Step:
+    """Mutations on their way to the server: the models and record keys they name, each once."""
+
+    def __init__(self, changes: Sequence[Change], *, each: bool = False, sweep: int = _SWEPT_PER_STEP) -> None:
+        self._mode = b"each" if each else b"all"
+        self._sweep = sweep
+        self._changes = changes
+        self._positions: dict[tuple[int, int], int] = {}
+        self.models: list[tuple[Keyspace, int]] = []
+        keys: dict[bytes, int] = {}
+        words: list[bytes] = [b"%d" % len(changes)]
+        for keyspace, mutation in changes:
+            model = self.model(keyspace, keyspace.partition(mutation.member))
+            key = keys.setdefault(keyspace.record_key(mutation.member), len(keys) + 1)
+            words += (mutation.name, b"%d" % model, b"%d" % key, mutation.member, *mutation.args)
+        self.keys = list(keys)
+        self._words = words
+
+    def model(self, keyspace: Keyspace, partition: int) -> int:
+        """The position, from 1, of a model's partition in this step."""
+        found = self._positions.get((id(keyspace), partition))
+        if found is None:
+            self.models.append((keyspace, partition))
+            found = self._positions[id(keyspace), partition] = len(self.models)
+        return found
+
+    @property
+    def operations(self) -> bytes:
+        keyspace, partition = self.models[0]
+        return keyspace.bases[partition]
+
+    def keyspace_of(self, failure: Failure) -> Keyspace:
+        return self._changes[failure.position][0]
+
+    def args(self, stamp: bytes, operation: bytes, window: bytes, acknowledged: Sequence[bytes]) -> list[bytes]:
+        """The script's ARGV."""
+        words = [stamp, operation, window, self._mode, b"%d" % len(acknowledged), *acknowledged]
+        words.append(b"%d" % len(self.models))
+        sweep = b"%d" % self._sweep
+        for keyspace, partition in self.models:
+            words += (*keyspace.header(partition), sweep, *keyspace.index_fields)
+        words += self._words
+        return words
+
+    def applied(self, reply: Sequence[Any]) -> Applied:
+        results = reply[1] if reply[0] == b"O" and len(reply) > 1 else [1] * len(self._changes)
+        listed = reply[2] if len(reply) > 2 else reply[1] if reply[0] == b"F" else ()
+        return Applied(results, [self._failure(entry) for entry in listed])
+
+    def _failure(self, entry: Sequence[Any]) -> Failure:
+        code = entry[1].decode()
+        if entry[0] > 0:
+            return Failure(entry[0] - 1, code, tuple(entry[2:]))
+        # a unique value contested within or by a whole transaction names the record that claims it
+        position = next(n for n, (_, mutation) in enumerate(self._changes) if mutation.member == entry[4])
+        return Failure(position, code, tuple(entry[2:4]))
+
+
+def packed(reply: Any) -> bytes:
+    """A reply as apply.lua packs it behind its operation token."""
+    if isinstance(reply, list):
+        return b"l%d:%b" % (len(reply), b"".join(packed(item) for item in reply))
+    text = reply if isinstance(reply, bytes) else b"%d" % reply
+    return b"%b%d:%b" % (b"s" if isinstance(reply, bytes) else b"i", len(text), text)
+
+
+_REFUSALS: Final = {
+    "none": "is None and cannot be incremented: assign a number first",
+    "bound": "would leave its bounds: nothing was changed",
+    "nan": "would become NaN: nothing was changed",
+    "number": "holds text that is not a number: repair the record",
+    "wide": "would need more than 4300 digits: nothing was changed",
+}
+
+
+def error_of(keyspace: Keyspace, failure: Failure) -> RedisomError:
+    """The error a refused mutation stands for."""
+    model = keyspace.schema.model
+    match failure.code:
+        case "exists":
+            return AlreadyExistsError(
+                f"{model}: a record with this key exists: save() replaces it, update() changes it", model=model
+            )
+        case "missing":
+            return NotFoundError(
+                f"{model}: there is no record with this key (it was deleted, or its lifetime has ended)", model=model
+            )
+        case "version":
+            return ConflictError(f"{model}: the record has changed since it was read: refresh() and try again")
+        case "unique":
+            field = failure.details[0].decode()
+            owner = keyspace.schema.key.codec.of_member(failure.details[1])
+            return UniqueError(
+                f"{model}.{field}: another record has this value: choose another, or change that record first",
+                field=field,
+                value_owner_pk=owner,
+                model=model,
+            )
+        case code:
+            field = failure.details[0].decode()
+            return ConstraintError(f"{model}.{field} {_REFUSALS[code]}", model=model)

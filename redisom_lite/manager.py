@@ -1,0 +1,202 @@
+"""`Manager[M]`: the records of one model, by key and in bulk, the lifetimes they get, and where queries begin.
+
+A manager belongs to a model class (`Product.objects`); subclass it for domain methods, give it a `ttl` for records
+that end. A model may hold several with different lifetimes: they share the records, and each object follows the
+manager that created or loaded it.
+
+What type checkers see: `Product.objects` is a `Manager[Product]` until a class has its own, and `objects = Manager(...)`
+needs no annotation to become one of its class, nor does `objects = ProductManager()` to keep its own type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Generic, overload
+
+from typing_extensions import Self, TypeVar
+
+from redisom_lite.bulk import Progress, delete_many, save_many
+from redisom_lite.database import database_of
+from redisom_lite.errors import AlreadyExistsError, DeclarationError, QueryError, RedisomError
+from redisom_lite.plan.expression import Condition
+from redisom_lite.plan.planner import Selection
+from redisom_lite.query import Query, Source
+from redisom_lite.saving import insert_mutation, written
+from redisom_lite.schema import mutations
+from redisom_lite.schema.lifetime import Lifetime, milliseconds
+from redisom_lite.schema.record import Record
+from redisom_lite.site import Site
+
+if TYPE_CHECKING:
+
+    class Unbound(Record):
+        """The model of a `Manager()` that stands in no class yet."""
+
+
+MYPY = False  # mypy, and only mypy, takes this name for true
+
+BATCH_SIZE: Final = 200
+
+M = TypeVar("M", bound=Record, default="Unbound")
+N = TypeVar("N", bound=Record)
+
+
+class Objects:
+    """`Model.objects` to type checkers: what each class has, and what any manager may take the place of."""
+
+    if TYPE_CHECKING and not MYPY:
+
+        def __get__(self, obj: None, owner: type[N], /) -> Manager[N]: ...
+
+
+class Manager(Objects, Generic[M]):
+    """Reads and writes the records of one model.
+
+    `ttl` is the lifetime new records get: a timedelta, seconds, or text such as "30m" or "7d". With `sliding` it is
+    renewed on every load by key and every save.
+    """
+
+    if TYPE_CHECKING and MYPY:  # mypy wants to be told what `Manager()` is before a class has it
+
+        def __init__(  # pyright: ignore[reportRedeclaration]
+            self: Manager[Any], ttl: timedelta | float | str | None = None, sliding: bool = False
+        ) -> None: ...
+
+    else:
+
+        def __init__(self, ttl: timedelta | float | str | None = None, sliding: bool = False) -> None:
+            if sliding and ttl is None:
+                raise DeclarationError(
+                    "Manager(sliding=True) has no lifetime to renew: write Manager(ttl=..., sliding=True)"
+                )
+            try:
+                self._ttl_ms = None if ttl is None else milliseconds(ttl, "Manager(ttl=...)")
+            except RedisomError as error:
+                raise DeclarationError(str(error)) from None
+            self.ttl = None if self._ttl_ms is None else timedelta(milliseconds=self._ttl_ms)
+            self.sliding = sliding
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self: Manager[Unbound], obj: None, owner: type[N], /) -> Manager[N]: ...
+        @overload
+        def __get__(self, obj: object, owner: Any, /) -> Self: ...
+        def __get__(self, obj: object, owner: Any, /) -> Any: ...
+
+    model: Any = None
+    name: str = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def bound_to(self, model: type[N]) -> Manager[N]:
+        """A copy of this manager for one model."""
+        bound: Any = object.__new__(type(self))
+        bound.__dict__.update(self.__dict__, model=model)
+        manager: Manager[N] = bound
+        return manager
+
+    def __reduce__(self) -> Any:
+        return getattr, (self.model, self.name)
+
+    def site(self) -> Site[M]:
+        """Where the records are; `NotBoundError` when the model has no database."""
+        database = database_of(self.model)
+        schema = self.model.__redisom_schema__
+        return Site(self.model, self, database, database.keyspace(schema), self._ttl_ms, self.sliding)
+
+    # By key.
+
+    async def get(self, pk: Any) -> M:
+        """The record with this key; `NotFoundError` when there is none. Redis: HMGET."""
+        site = self.site()
+        (row,) = await site.load([site.member_of(pk)])
+        if row is None:
+            raise site.not_found()
+        return site.object(row)
+
+    async def get_or_none(self, pk: Any) -> M | None:
+        """The record with this key, or None. Redis: HMGET."""
+        site = self.site()
+        (row,) = await site.load([site.member_of(pk)])
+        return None if row is None else site.object(row)
+
+    async def get_many(self, pks: Iterable[Any]) -> list[M | None]:
+        """The records with these keys, in the order of the keys, None where there is none. Redis: HMGETs, pipelined."""
+        site = self.site()
+        rows = await site.load([site.member_of(pk) for pk in _several(pks)])
+        return [None if row is None else site.object(row) for row in rows]
+
+    async def exists(self, pk: Any) -> bool:
+        """Whether there is a record with this key. Redis: EXISTS."""
+        site = self.site()
+        (found,) = await site.database.backend.reader.exist(site.keyspace, [site.member_of(pk)])
+        return found
+
+    async def create(self, **fields: Any) -> M:
+        """Make an object of these fields and insert it; `AlreadyExistsError` if the key is taken."""
+        return await self._insert(self.model(**fields))
+
+    async def get_or_create(self, pk: Any, defaults: Mapping[str, Any] | None = None) -> tuple[M, bool]:
+        """The record with this key, created from `defaults` if there is none, and whether it was created.
+
+        Atomic: of many racers exactly one creates it, the others get its record.
+        """
+        while True:
+            found = await self.get_or_none(pk)
+            if found is not None:
+                return found, False
+            key = self.model.__redisom_schema__.key.name
+            try:
+                record = self.model.model_validate({**(defaults or {}), key: pk}, by_name=True, by_alias=True)
+                return await self._insert(record), True
+            except AlreadyExistsError:
+                continue  # another was first; should its record be gone again by now, so much the better
+
+    async def _insert(self, record: M) -> M:
+        site = self.site()
+        mutation, row = insert_mutation(site, record, None)
+        written(site, record, row, await site.write(mutation))
+        return record
+
+    async def delete(self, pk: Any) -> bool:
+        """Delete the record with this key; whether there was one."""
+        site = self.site()
+        return bool(await site.write(mutations.remove(site.member_of(pk))))
+
+    # In bulk.
+
+    async def save_many(
+        self,
+        objects: Iterable[M],
+        *,
+        ttl: Lifetime | None = None,
+        batch_size: int = BATCH_SIZE,
+        progress: Progress | None = None,
+    ) -> int:
+        """Save many objects, `batch_size` in each step, and return how many.
+
+        Good records land though others fail: the failures are raised at the end as `BulkError`, with the position of
+        each; nothing of a failing record is written. Of two with one key the last wins, of two with one unique value
+        the later fails. `progress(done, total)` is called after each step; `total` is None for an iterator. A lost
+        connection is a `BackendError`.
+        """
+        return await save_many(self.site(), objects, ttl=ttl, batch_size=batch_size, progress=progress)
+
+    async def delete_many(self, pks: Iterable[Any], *, batch_size: int = BATCH_SIZE) -> int:
+        """Delete the records with these keys, `batch_size` in each step; how many there were."""
+        return await delete_many(self.site(), _several(pks), batch_size=batch_size)
+
+    # Queries.
+
+    def find(self, *where: Condition) -> Query[M]:
+        """A query for the records that satisfy all these conditions, to be narrowed, ordered and awaited."""
+        return Query(Source(self.model, self), Selection(self.model.__redisom_schema__)).where(*where)
+
+
+def _several(pks: Iterable[Any]) -> list[Any]:
+    if isinstance(pks, str | bytes):
+        raise QueryError("keys are given as a list, not as one text")
+    return list(pks)

@@ -1,0 +1,183 @@
+"""Bring a condition into the one shape the planner reads: a conjunction of clauses.
+
+Negations sit on leaves only, nested conjunctions and disjunctions are flattened, ranges on one column of a conjunction
+are merged, and what can be decided without data is (`NEVER`, `ALWAYS`). Meaning is kept for every record, `None`
+values included: `~(x < 5)` stays a negation, as it also selects those that have no x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from redisom_lite.codec import Score
+from redisom_lite.keys import TEXT_END, escape_text
+from redisom_lite.plan.expression import (
+    And,
+    Condition,
+    HasToken,
+    IsNone,
+    KeyIn,
+    LexRange,
+    Not,
+    NumberRange,
+    Or,
+    TextPrefix,
+    TextRange,
+)
+
+ALWAYS: Final = And(())
+NEVER: Final = Or(())
+
+
+def normalize(condition: Condition) -> tuple[Condition, ...]:
+    """The clauses that must all hold; `(NEVER,)` when nothing can match, `()` when everything does."""
+    simple = _simplify(condition, negated=False)
+    clauses = simple.items if isinstance(simple, And) else (simple,)
+    return (NEVER,) if NEVER in clauses else clauses
+
+
+def _simplify(condition: Condition, *, negated: bool) -> Condition:
+    match condition:
+        case Not(item):
+            return _simplify(item, negated=not negated)
+        case And(items):
+            parts = [_simplify(item, negated=negated) for item in items]
+            return _either(parts) if negated else _both(parts)
+        case Or(items):
+            parts = [_simplify(item, negated=negated) for item in items]
+            return _both(parts) if negated else _either(parts)
+        case _:
+            leaf = _leaf(condition)
+            if not negated:
+                return leaf
+            return ALWAYS if leaf == NEVER else Not(leaf)
+
+
+def _leaf(condition: Condition) -> Condition:
+    match condition:
+        case TextRange() | TextPrefix():
+            return _lex(condition)
+        case HasToken(tokens=()) | KeyIn(members=()):
+            return NEVER
+        case NumberRange():
+            return NEVER if _empty(condition) else condition
+        case _:
+            return condition
+
+
+def _lex(condition: TextRange | TextPrefix) -> Condition:
+    """Text bounds over index entries (value, 00 00, key), lowest included, highest excluded."""
+    if isinstance(condition, TextPrefix):
+        start = escape_text(condition.prefix)
+        return LexRange(condition.field, start, start + b"\xff")
+    low = high = None
+    if condition.low is not None:
+        low = escape_text(condition.low) + (b"\0\1" if condition.low_open else b"")
+    if condition.high is not None:
+        high = escape_text(condition.high) + (TEXT_END if condition.high_open else b"\0\1")
+    return _merged_lex(LexRange(condition.field, low, None), LexRange(condition.field, None, high))
+
+
+def _both(parts: Iterable[Condition]) -> Condition:
+    clauses: list[Condition] = []
+    for part in parts:
+        for clause in part.items if isinstance(part, And) else (part,):
+            merged = clause
+            for other in clauses:
+                joined = _merge(other, clause)
+                if joined is not None:
+                    clauses.remove(other)
+                    merged = joined
+                    break
+            if merged == NEVER:
+                return NEVER
+            if merged not in clauses:
+                clauses.append(merged)
+    return clauses[0] if len(clauses) == 1 else And(tuple(clauses))
+
+
+def _either(parts: Iterable[Condition]) -> Condition:
+    choices: list[Condition] = []
+    for part in parts:
+        if part == ALWAYS:
+            return ALWAYS
+        for choice in part.items if isinstance(part, Or) else (part,):
+            if choice not in choices:
+                choices.append(choice)
+    choices = _united(choices)
+    return choices[0] if len(choices) == 1 else Or(tuple(choices))
+
+
+def _united(choices: list[Condition]) -> list[Condition]:
+    """Token tests of one field become one test of any of the tokens."""
+    united: list[Condition] = []
+    for choice in choices:
+        if isinstance(choice, HasToken):
+            for position, other in enumerate(united):
+                if isinstance(other, HasToken) and other.field is choice.field:
+                    tokens = tuple(dict.fromkeys(other.tokens + choice.tokens))
+                    united[position] = HasToken(choice.field, tokens)
+                    break
+            else:
+                united.append(choice)
+        else:
+            united.append(choice)
+    return united
+
+
+def _merge(one: Condition, other: Condition) -> Condition | None:
+    """The intersection of two ranges on one column, or None when they are not."""
+    match one, other:
+        case NumberRange(), NumberRange() if one.field is other.field:
+            return _merged_numbers(one, other)
+        case LexRange(), LexRange() if one.field is other.field:
+            return _merged_lex(one, other)
+        case KeyIn(), KeyIn():
+            shared = tuple(member for member in one.members if member in set(other.members))
+            return KeyIn(one.field, shared) if shared else NEVER
+        case (NumberRange() | LexRange(), IsNone()) | (IsNone(), NumberRange() | LexRange()) if (
+            one.field is other.field
+        ):
+            return NEVER
+        case _:
+            return None
+
+
+def _merged_numbers(one: NumberRange, other: NumberRange) -> Condition:
+    low, low_open = one.low, one.low_open
+    if other.low is not None and (low is None or _tighter(other.low, other.low_open, low, low_open, 1)):
+        low, low_open = other.low, other.low_open
+    high, high_open = one.high, one.high_open
+    if other.high is not None and (high is None or _tighter(other.high, other.high_open, high, high_open, -1)):
+        high, high_open = other.high, other.high_open
+    merged = NumberRange(one.field, low, high, low_open, high_open)
+    return NEVER if _empty(merged) else merged
+
+
+def compare(one: Score, other: Score) -> int:
+    """-1, 0 or 1: the order of the values themselves, not of their doubles."""
+    if one.number != other.number:
+        return -1 if one.number < other.number else 1
+    return (one.value > other.value) - (one.value < other.value)
+
+
+def _tighter(bound: Score, is_open: bool, than: Score, than_open: bool, sign: int) -> bool:
+    order = compare(bound, than) * sign
+    return order > 0 or (order == 0 and is_open and not than_open)
+
+
+def _empty(condition: NumberRange) -> bool:
+    if condition.low is None or condition.high is None:
+        return False
+    order = compare(condition.low, condition.high)
+    return order > 0 or (order == 0 and (condition.low_open or condition.high_open))
+
+
+def _merged_lex(one: LexRange, other: LexRange) -> Condition:
+    lows = [low for low in (one.low, other.low) if low is not None]
+    highs = [high for high in (one.high, other.high) if high is not None]
+    low, high = max(lows, default=None), min(highs, default=None)
+    if low is not None and high is not None and low >= high:
+        return NEVER
+    return LexRange(one.field, low, high)

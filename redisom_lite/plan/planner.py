@@ -1,0 +1,257 @@
+"""From what a query asks to what find.lua is told: clauses, access paths, order. Pure, and the same for every call.
+
+An *access path* is one or more index reads whose union holds every record that the clauses it *covers* can match.
+Which path drives is decided on the server, where the sizes are known; here every path that could is listed.
+
+The order `None last` takes two phases: first the records that have a value (the walk of an index sees no others),
+then, if the limit is not reached, those that have none, in key order. A *valued* path sees only the first kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from redisom_lite.plan.expression import And, Condition, HasToken, IsNone, KeyIn, LexRange, Not, NumberRange, Or, Term
+from redisom_lite.plan.normalize import NEVER, normalize
+from redisom_lite.plan.program import EVERYTHING, Instruction, composite, leaf, program
+from redisom_lite.schema.model_schema import CompositeSpec, FieldSpec, Kind, ModelSchema
+
+KEY_ORDER: Final = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a query asks: conditions that all hold, an order (empty: by key), how many, after how many."""
+
+    schema: ModelSchema
+    where: tuple[Condition, ...] = ()
+    order: tuple[Term, ...] = ()
+    limit: int | None = None
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One way to the candidates.
+
+    `ordered`: walking its one read gives the order asked for; `each`: every one of its reads does; `distinct`: no
+    record is in two reads; `valued`: records whose order column is None are not in it.
+    """
+
+    reads: tuple[Instruction, ...]
+    covers: frozenset[int]
+    label: str
+    ordered: bool = False
+    each: bool = False
+    distinct: bool = True
+    valued: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A selection, planned: clauses by position, the paths, the indexes it needs ready."""
+
+    selection: Selection
+    clauses: tuple[Condition, ...]
+    paths: tuple[Path, ...]
+    indexes: frozenset[str]
+    primary: Term | None = field(default=None)
+
+    @property
+    def impossible(self) -> bool:
+        return self.clauses == (NEVER,)
+
+    @property
+    def single(self) -> bool:
+        """Whether one index (or the key) decides the order, ties by key in the same direction."""
+        order = self.selection.order
+        if len(order) < 2:
+            return True
+        return len(order) == 2 and order[1].field.kind is Kind.KEY and order[0].descending == order[1].descending
+
+
+def plan(selection: Selection) -> Plan:
+    """Plan a selection."""
+    clauses = normalize(And(selection.where))
+    primary = selection.order[0] if selection.order else None
+    if primary is not None and primary.field.kind is Kind.KEY and not primary.descending:
+        primary = None
+    paths = [*_clause_paths(clauses), *_composite_paths(selection.schema, clauses, primary)]
+    paths += _order_paths(clauses, primary)
+    marked = tuple(_marked(path, clauses, primary) for path in paths)
+    terms = [term.field for term in selection.order]
+    return Plan(selection, clauses, marked, _indexes(clauses, terms, marked), primary)
+
+
+def _clause_paths(clauses: tuple[Condition, ...]) -> Iterable[Path]:
+    for position, clause in enumerate(clauses):
+        reads = _reads(clause)
+        if reads is not None:
+            exact = _exact(clause)
+            covers = frozenset((position,)) if exact else frozenset[int]()
+            yield Path(tuple(reads), covers, describe(clause), distinct=len(reads) == 1 and _single_token(clause))
+
+
+def _single_token(clause: Condition) -> bool:
+    return not isinstance(clause, HasToken) or len(clause.tokens) == 1 or not clause.field.multiple
+
+
+def _reads(clause: Condition) -> list[Instruction] | None:
+    """Index reads whose union holds whatever can match, or None where only a scan would."""
+    match clause:
+        case Not():
+            return None
+        case Or(items):
+            found: list[Instruction] = []
+            for item in items:
+                reads = _reads(item)
+                if reads is None:
+                    return None
+                found += reads
+            return found
+        case And(items):
+            drivers = sorted((item for item in items if _reads(item) is not None), key=_rank)
+            return _reads(drivers[0]) if drivers else None
+        case _:
+            return [leaf(clause)]
+
+
+def _rank(clause: Condition) -> int:
+    """Which conjunct of an alternative to read when only one can be: the likely smallest."""
+    match clause:
+        case KeyIn():
+            return 0
+        case HasToken(spec):
+            return 1 if spec.kind is Kind.UNIQUE else 2
+        case IsNone():
+            return 5
+        case NumberRange() | LexRange():
+            return 3
+        case _:
+            return 4
+
+
+def _exact(clause: Condition) -> bool:
+    """Whether the reads of a clause hold nothing else."""
+    return all(_exact(item) for item in clause.items) if isinstance(clause, Or) else not isinstance(clause, And | Not)
+
+
+def _composite_paths(
+    schema: ModelSchema, clauses: tuple[Condition, ...], primary: Term | None
+) -> Iterable[Path]:
+    for spec in schema.composites:
+        for position, clause in enumerate(clauses):
+            if isinstance(clause, HasToken) and clause.field.name == spec.tag:
+                yield from _composite(schema, spec, clauses, position, clause, primary)
+
+
+def _composite(
+    schema: ModelSchema,
+    spec: CompositeSpec,
+    clauses: tuple[Condition, ...],
+    position: int,
+    tag: HasToken,
+    primary: Term | None,
+) -> Iterable[Path]:
+    number = schema.by_name[spec.range]
+    found = [(n, c) for n, c in enumerate(clauses) if isinstance(c, NumberRange) and c.field is number]
+    ordered = primary is not None and primary.field is number
+    if not found and not ordered:
+        return
+    covers = frozenset((position, *(n for n, _ in found)))
+    bounds = found[0][1] if found else NumberRange(number, None, None)
+    reads = tuple(composite(spec.tag, token, bounds) for token in tag.tokens)
+    distinct = len(reads) == 1 or not tag.field.multiple
+    label = f"composite {spec.tag}+{spec.range}"
+    yield Path(reads, covers, label, distinct=distinct, valued=not found)
+
+
+def _order_paths(clauses: tuple[Condition, ...], primary: Term | None) -> Iterable[Path]:
+    """Walk of the order's own index over everything, unless a clause reads that index already."""
+    if primary is None or primary.field.kind is Kind.KEY:
+        yield Path((EVERYTHING,), frozenset(), "every record by key")
+        return
+    spec = primary.field
+    if not any(isinstance(clause, NumberRange | LexRange) and clause.field is spec for clause in clauses):
+        whole = LexRange(spec, None, None) if spec.kind is Kind.TEXT else NumberRange(spec, None, None)
+        yield Path((leaf(whole),), frozenset(), f"index {spec.name}", valued=True)
+    yield Path((EVERYTHING,), frozenset(), "every record by key")
+
+
+def _marked(path: Path, clauses: tuple[Condition, ...], primary: Term | None) -> Path:
+    """Say whether the reads of a path come in the order asked for."""
+    kinds = {read[0] for read in path.reads}
+    if primary is None or primary.field.kind is Kind.KEY:
+        each = kinds == {b"A"}
+    else:
+        name = primary.field.name.encode()
+        each = kinds <= {b"Z", b"C", b"L"} and all(read[1] == name for read in path.reads)
+    return Path(
+        path.reads,
+        path.covers,
+        path.label,
+        ordered=each and len(path.reads) == 1,
+        each=each,
+        distinct=path.distinct,
+        valued=path.valued,
+    )
+
+
+def _indexes(
+    clauses: tuple[Condition, ...], terms: list[FieldSpec], paths: tuple[Path, ...]
+) -> frozenset[str]:
+    names = {spec.name for spec in terms if spec.kind is not Kind.KEY}
+    for clause in clauses:
+        names |= _fields(clause)
+    names |= {path.label.removeprefix("composite ") for path in paths if path.label.startswith("composite ")}
+    return frozenset(names)
+
+
+def _fields(condition: Condition) -> set[str]:
+    match condition:
+        case And(items) | Or(items):
+            return {name for item in items for name in _fields(item)}
+        case Not(item):
+            return _fields(item)
+        case KeyIn():
+            return set()
+        case NumberRange(spec) | LexRange(spec) | HasToken(spec) | IsNone(spec):
+            return {spec.name}
+        case _:
+            return set()
+
+
+def describe(condition: Condition) -> str:
+    """A condition in words for plans; operands are never shown."""
+    match condition:
+        case And(items):
+            return "(" + " & ".join(describe(item) for item in items) + ")" if items else "always"
+        case Or(items):
+            return "(" + " | ".join(describe(item) for item in items) + ")" if items else "never"
+        case Not(item):
+            return "~" + describe(item)
+        case NumberRange(spec, low, high):
+            return f"range {spec.name}{_sides(low is not None, high is not None)}"
+        case LexRange(spec, low, high):
+            return f"text {spec.name}{_sides(low is not None, high is not None)}"
+        case HasToken(spec, tokens):
+            count = "" if len(tokens) == 1 else f" any of {len(tokens)}"
+            return f"{spec.kind.value} {spec.name}{count}"
+        case IsNone(spec):
+            return f"{spec.name} is None"
+        case KeyIn(_, members):
+            return f"{len(members)} key{'s' if len(members) != 1 else ''}"
+        case _:
+            return type(condition).__name__
+
+
+def _sides(low: bool, high: bool) -> str:
+    return {(True, True): " between", (True, False): " from", (False, True): " up to"}.get((low, high), "")
+
+
+def guard(where: tuple[Condition, ...]) -> list[bytes]:
+    """A selection's conditions as one program, for a write to test each record once more."""
+    clauses = normalize(And(where))
+    return program(And(clauses)) if clauses else [b"0"]

@@ -1,0 +1,104 @@
+"""Conditions as instructions: the postfix programs and index reads that match.lua interprets.
+
+Keys appear as what follows the model's base; the script prepends it, so one program serves every partition. A program
+is a list of words that begins with the number of its instructions.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from math import isinf
+from typing import Final
+
+from redisom_lite.codec import NONE_TOKEN, Score
+from redisom_lite.plan.expression import And, Condition, HasToken, IsNone, KeyIn, LexRange, Not, NumberRange, Or
+from redisom_lite.schema.model_schema import Kind
+
+Instruction = tuple[bytes, ...]
+Program = list[bytes]
+
+EVERYTHING: Final[Instruction] = (b"A",)
+NOTHING: Final[Instruction] = (b"O",)
+
+_INFINITE: Final = b"9999999999999999999:9"
+
+
+def program(condition: Condition) -> Program:
+    """The program of a normalized condition."""
+    instructions = _compile(condition)
+    return [b"%d" % len(instructions), *(word for instruction in instructions for word in instruction)]
+
+
+def _compile(condition: Condition) -> list[Instruction]:
+    match condition:
+        case And(()):
+            return [EVERYTHING]
+        case Or(()):
+            return [NOTHING]
+        case And(items):
+            return [*_each(items), (b"&", b"%d" % len(items))]
+        case Or(items):
+            return [*_each(items), (b"|", b"%d" % len(items))]
+        case Not(item):
+            return [*_compile(item), (b"!",)]
+        case _:
+            return [leaf(condition)]
+
+
+def _each(items: tuple[Condition, ...]) -> list[Instruction]:
+    return [instruction for item in items for instruction in _compile(item)]
+
+
+def leaf(condition: Condition) -> Instruction:
+    """The instruction of one leaf; as a path it reads the leaf's index, as a filter it tests candidates."""
+    match condition:
+        case NumberRange(field):
+            return (b"Z", field.name.encode(), *bounds(condition))
+        case LexRange(field, low, high):
+            return (
+                b"L",
+                field.name.encode(),
+                b"-" if low is None else b"[" + low,
+                b"+" if high is None else b"(" + high,
+            )
+        case HasToken(field, tokens):
+            op = b"U" if field.kind is Kind.UNIQUE else b"S"
+            return (op, b"%d" % len(tokens), *tokens, field.name.encode())
+        case IsNone(field):
+            return (b"S", b"1", NONE_TOKEN, field.name.encode())
+        case KeyIn(_, members):
+            return (b"K", b"%d" % len(members), *members)
+        case _:
+            raise AssertionError(f"{type(condition).__name__} is no leaf of a normalized condition")
+
+
+def composite(tag: str, token: bytes, condition: NumberRange) -> Instruction:
+    """The read of one tag token's sorted set, within the bounds of `condition`."""
+    name = condition.field.name.encode()
+    key = b":c:%b:%b:%b" % (tag.encode(), name, token)
+    return (b"C", name, key, *bounds(condition))
+
+
+def bounds(condition: NumberRange) -> Instruction:
+    """low high low_open high_open low_decimal high_decimal low_lean high_lean"""
+    low, high = condition.low, condition.high
+    return (
+        b"-inf" if low is None else low.text,
+        b"inf" if high is None else high.text,
+        b"1" if condition.low_open else b"0",
+        b"1" if condition.high_open else b"0",
+        b"-" + _INFINITE if low is None else low.decimal,
+        b"+" + _INFINITE if high is None else high.decimal,
+        b"0" if low is None else _lean(low),
+        b"0" if high is None else _lean(high),
+    )
+
+
+def _lean(score: Score) -> bytes:
+    """The sign of (value - what its double stands for)."""
+    if score.exact is None:
+        return b"0"
+    if isinf(score.number):
+        return b"-1" if score.number > 0 else b"1"
+    nearest = Decimal(repr(score.number)) if isinstance(score.value, Decimal) else int(score.number)
+    return b"1" if score.value > nearest else b"-1"

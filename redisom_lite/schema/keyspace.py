@@ -1,0 +1,103 @@
+"""Where one model's records and indexes live: its schema within a namespace, as ready-made bytes.
+
+Everything here is computed once per model and database; the engine only joins it. Partitions count from 0; a model
+that is not partitioned has one, without a number in its keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from hashlib import sha1
+
+from redisom_lite import keys
+from redisom_lite.codec.scalars import INT
+from redisom_lite.schema.model_schema import FieldSpec, Kind, ModelSchema
+
+
+class Keyspace:
+    """One model in one namespace."""
+
+    def __init__(self, schema: ModelSchema, namespace: str) -> None:
+        self.schema = schema
+        self.namespace = namespace
+        count = schema.partitions
+        numbers = (None,) if count == 1 else tuple(range(count))
+        self.bases = tuple(keys.base(namespace, schema.prefix, schema.group, number) for number in numbers)
+        self.int_keys = b"1" if schema.key.codec is INT else b"0"
+
+    def partition(self, member: bytes) -> int:
+        """Which partition a primary key (sort form) belongs to."""
+        return 0 if len(self.bases) == 1 else keys.partition_of(member, len(self.bases))
+
+    def record_key(self, member: bytes) -> bytes:
+        """The key of the record with this primary key (sort form)."""
+        text = b"%d" % keys.int_of_member(member) if self.int_keys == b"1" else member
+        return self.bases[self.partition(member)] + b":r:" + keys.encode(text)
+
+    def registry(self, partition: int = 0) -> bytes:
+        return self.bases[partition] + b":k"
+
+    @cached_property
+    def field_names(self) -> tuple[str, ...]:
+        return tuple(spec.name for spec in self.schema.fields)
+
+    @cached_property
+    def names(self) -> tuple[bytes, ...]:
+        """The hash fields of a record, in row order, then `_null` and the version where there is one."""
+        reserved = (b"_null", b"_v") if self.schema.versioned else (b"_null",)
+        return (*(spec.name.encode() for spec in self.schema.fields), *reserved)
+
+    @cached_property
+    def indexes(self) -> Mapping[str, str]:
+        """Every index of the model by its name, with a definition: another definition needs a reindex."""
+        found = {spec.name: _definition(spec) for spec in self.schema.fields if _is_index(spec)}
+        for composite in self.schema.composites:
+            name = f"{composite.tag}+{composite.range}"
+            found[name] = f"composite {found[composite.tag]} {found[composite.range]}"
+        return found
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """What tells this declaration of the model's indexes from another."""
+        text = "\n".join(f"{name}={definition}" for name, definition in sorted(self.indexes.items()))
+        return sha1(text.encode(), usedforsecurity=False).hexdigest()[:12].encode()
+
+    @cached_property
+    def numbers(self) -> tuple[bytes, ...]:
+        """The names of the numeric `Range` fields."""
+        return tuple(spec.name.encode() for spec in self.schema.fields if spec.kind is Kind.NUMBER)
+
+    def header(self, partition: int) -> tuple[bytes, ...]:
+        """What apply.lua is told of a partition, up to the sweep quota: base writer int_keys evictable versioned."""
+        return (
+            self.bases[partition],
+            self.fingerprint,
+            self.int_keys,
+            b"1" if self.schema.evictable else b"0",
+            b"1" if self.schema.versioned else b"0",
+        )
+
+    @cached_property
+    def index_fields(self) -> tuple[bytes, ...]:
+        """The numeric fields and the composites, each list with its length, as apply.lua reads them."""
+        pairs = [name.encode() for spec in self.schema.composites for name in (spec.tag, spec.range)]
+        return (b"%d" % len(self.numbers), *self.numbers, b"%d" % (len(pairs) // 2), *pairs)
+
+    @cached_property
+    def tags(self) -> tuple[bytes, ...]:
+        """The names of every field that may have tag tokens: tags, and whatever may be None."""
+        return tuple(
+            spec.name.encode()
+            for spec in self.schema.fields
+            if spec.kind is Kind.TAG or (spec.nullable and _is_index(spec))
+        )
+
+
+def _is_index(spec: FieldSpec) -> bool:
+    return spec.kind not in (Kind.STORED, Kind.KEY)
+
+
+def _definition(spec: FieldSpec) -> str:
+    codec = spec.member or spec.codec
+    return f"{spec.kind.value} {codec.form}"

@@ -1,0 +1,100 @@
+"""The frozen description of one model class: its fields, its indexes, its place in the key space.
+
+A `ModelSchema` is made once, from the class body (`schema/declaration.py`), and is all that the floors above need to
+know of a model. It holds no connection and no class-level state; `positions` count from 0 in declaration order, and a
+*row* is a list of stored texts in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic_core import SchemaValidator
+
+    from redisom_lite.codec import Codec
+
+
+class Kind(Enum):
+    """How a field is indexed. `NUMBER` and `TEXT` are the two shapes of `Range`."""
+
+    STORED = "stored"
+    KEY = "key"
+    NUMBER = "number"
+    TEXT = "text"
+    TAG = "tag"
+    UNIQUE = "unique"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The declared limits of a number, each `None` when absent: `ge`/`le` inclusive, `gt`/`lt` exclusive."""
+
+    ge: Any = None
+    gt: Any = None
+    le: Any = None
+    lt: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FieldSpec:
+    """One field of a model.
+
+    `codec` is that of a single non-None value; for a multi-valued tag `codec` stores the whole collection and
+    `member` is the codec of one of its members (`None` for every other field).
+    """
+
+    model: str
+    name: str
+    position: int
+    kind: Kind
+    codec: Codec
+    nullable: bool = False
+    member: Codec | None = None
+    bounds: Bounds = Bounds()
+
+    def __repr__(self) -> str:
+        return f"{self.model}.{self.name}"
+
+    @property
+    def indexed(self) -> bool:
+        return self.kind is not Kind.STORED
+
+    @property
+    def multiple(self) -> bool:
+        return self.member is not None
+
+
+@dataclass(frozen=True, slots=True)
+class CompositeSpec:
+    """One sorted set per value of `tag`, scored by `range` (both field names)."""
+
+    tag: str
+    range: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelSchema:
+    """One concrete model.
+
+    `hydrator` turns `{field name: stored text or None}` into an instance in one call (None stands for a field whose
+    stored value is None; absent fields take their default); `checker` turns an instance's `__dict__` into a dict of
+    values that satisfy the declared types and constraints, or raises pydantic's ValidationError. Neither runs
+    validators that users wrote: those belong to construction and `update`.
+    """
+
+    model: str
+    prefix: str
+    key: FieldSpec
+    fields: tuple[FieldSpec, ...]
+    by_name: Mapping[str, FieldSpec]
+    composites: tuple[CompositeSpec, ...]
+    hydrator: SchemaValidator
+    checker: SchemaValidator
+    group: str | None = None
+    partitions: int = 1
+    evictable: bool = False
+    versioned: bool = False

@@ -1,0 +1,105 @@
+"""Where the records of one manager are: its model, database and keys, and the lifetimes it gives.
+
+What managers and objects share; everything they send goes through here, and it knows no queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from redisom_lite.database import Database
+from redisom_lite.engine.hydrate import hydrate
+from redisom_lite.engine.writer import Applied, Change
+from redisom_lite.errors import NotFoundError, QueryError, RedisomError
+from redisom_lite.schema import lifetime as lifetimes
+from redisom_lite.schema.keyspace import Keyspace
+from redisom_lite.schema.lifetime import Lifetime
+from redisom_lite.schema.model_schema import ModelSchema
+from redisom_lite.schema.mutations import Mutation, Row
+from redisom_lite.schema.record import Record
+
+M = TypeVar("M", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Site(Generic[M]):
+    """One manager's records. `ttl_ms` is the lifetime it gives (None: none), `sliding` whether it renews it."""
+
+    model: type[M]
+    manager: object
+    database: Database
+    keyspace: Keyspace
+    ttl_ms: int | None = None
+    sliding: bool = False
+
+    @property
+    def schema(self) -> ModelSchema:
+        return self.keyspace.schema
+
+    @property
+    def name(self) -> str:
+        return self.model.__name__
+
+    def first_lifetime(self, ttl: Lifetime | None) -> bytes:
+        """The lifetime that storing a new object gives its record."""
+        if ttl is None and self.ttl_ms is not None and not self.sliding:
+            return lifetimes.at_first(self.ttl_ms)
+        return self.lifetime(ttl)
+
+    def lifetime(self, ttl: Lifetime | None) -> bytes:
+        """The lifetime that changing a record gives it."""
+        if ttl is not None:
+            return lifetimes.exactly(lifetimes.milliseconds(ttl, f"{self.name}: a lifetime"))
+        if self.sliding and self.ttl_ms is not None:
+            return lifetimes.exactly(self.ttl_ms)
+        return lifetimes.KEEP
+
+    def member(self, record: Record) -> bytes:
+        """The key of an object's record, in sort form."""
+        return self.member_of(record.__dict__.get(self.schema.key.name))
+
+    def member_of(self, pk: object) -> bytes:
+        """A primary key in sort form; a UUID may be given as its text. `QueryError` for another type."""
+        codec = self.schema.key.codec
+        try:
+            if isinstance(pk, str) and codec.form == "UUID":
+                pk = UUID(pk)
+            return codec.member(codec.operand(pk))
+        except (TypeError, ValueError) as error:
+            raise QueryError(f"{self.name}.{self.schema.key.name}: {error}") from None
+
+    def not_found(self) -> NotFoundError:
+        return NotFoundError(
+            f"{self.name}: there is no record with this key (it was deleted, or its lifetime has ended)",
+            model=self.name,
+        )
+
+    async def write(self, mutation: Mutation) -> Any:
+        """Apply one mutation; its result."""
+        return await self.database.backend.writer.one(self.keyspace, mutation)
+
+    async def apply(self, batch: Sequence[Mutation]) -> Applied:
+        """Apply mutations of one partition in one step, each on its own."""
+        changes: list[Change] = [(self.keyspace, mutation) for mutation in batch]
+        return await self.database.backend.writer.apply(changes, each=True)
+
+    async def load(self, members: Sequence[bytes]) -> list[Row | None]:
+        """Rows by key, lifetimes renewed when the manager slides."""
+        reader = self.database.backend.reader
+        if self.sliding and self.ttl_ms is not None:
+            return await reader.load_sliding(self.keyspace, members, self.ttl_ms)
+        return await reader.load(self.keyspace, members)
+
+    async def commands(self, commands: Sequence[Sequence[bytes]]) -> list[Any]:
+        """Read-only commands in one round trip."""
+        replies = await self.database.transport.commands(commands, retry=True)
+        for reply in replies:
+            if isinstance(reply, RedisomError):
+                raise reply
+        return replies
+
+    def object(self, row: Row) -> M:
+        return hydrate(self.model, self.keyspace, row, self.manager)
