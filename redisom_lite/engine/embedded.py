@@ -61,7 +61,7 @@ class EmbeddedServer:
         return f"unix://{self.socket}?db=0"
 
     def stop(self) -> None:
-        """Leave the server; the last user to leave ends it and waits until its data are saved. Idempotent."""
+        """Leave the server; the last user ends it and waits for that, 10 s at most. Idempotent."""
         _leave(self._user)
 
     def __enter__(self) -> Self:

@@ -165,7 +165,8 @@ def _serve(server: int, home: str, lock: int | None, first: int, wake: int) -> l
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{home}/door\n".encode(), 0)
         while users and _runs(server):
-            readable, _, _ = select.select([door, wake, *users], [], [], None if ready else 0.001)
+            watched: list[socket | int] = [door, wake, *users]
+            readable, _, _ = select.select(watched, [], [], None if ready else 0.001)
             _drain(wake)
             left = [user for user in users if user in readable]  # users never speak: this is their end
             users.difference_update(left)

@@ -371,6 +371,14 @@ def test_no_server_program_is_an_error_that_names_the_cures(monkeypatch: pytest.
         embedded.start()
 
 
+def test_server_that_is_slow_to_start_is_waited_for(tmp_path: Path) -> None:
+    slow = tmp_path / "slow-server"
+    slow.write_text(f'#!/bin/sh\nsleep 1.2\nexec {embedded.find_binary()} "$@"\n')
+    slow.chmod(0o700)
+    with embedded.start(binary=str(slow)) as server:
+        assert command(server.socket, "PING") == "+PONG"
+
+
 def test_named_server_that_does_not_exist_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDISOM_SERVER", "/nowhere/redis-server")
     with pytest.raises(UnavailableError, match="/nowhere/redis-server"):
