@@ -1,0 +1,238 @@
+"""`Model`: a pydantic model whose class knows its columns and whose instances are records.
+
+A class body becomes a `ModelSchema` once: when the class is made, or, while a forward reference is open, as
+soon as pydantic completes the class, at the latest at first use. Two kinds of class have no records of
+their own, hence no schema: those declared with the class keyword `abstract=True`, and generic ones whose
+parameters are open. What parametrizes a generic (`Owned[str]`) may be a mere base or a model itself: its
+schema is made at first use.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from pydantic import ConfigDict, Field as PydanticField, PrivateAttr
+from pydantic._internal._model_construction import ModelMetaclass, build_lenient_weakvaluedict
+from pydantic._internal._typing_extra import parent_frame_namespace
+from typing_extensions import dataclass_transform
+
+from redisom_lite.columns import Column, column_of
+from redisom_lite.errors import DeclarationError
+from redisom_lite.fields import Field
+from redisom_lite.manager import MYPY, Manager, Objects
+from redisom_lite.meta import Meta
+from redisom_lite.schema.declaration import hidden_names, refuse_hiding, schema_of
+from redisom_lite.schema.model_schema import ModelSchema
+from redisom_lite.schema.record import Record
+from redisom_lite.stored import Stored
+
+_Columns = dict[str, Column[Any]]
+
+
+class _Making(threading.local):
+    """Whether this thread is making a class.
+
+    Pydantic then looks for what a field would hide among the attributes of the bases, and is not to find a column.
+    """
+
+    depth = 0
+
+
+_making = _Making()
+
+
+@contextmanager
+def _making_class() -> Generator[None]:
+    _making.depth += 1
+    try:
+        yield
+    finally:
+        _making.depth -= 1
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(Field, PydanticField, PrivateAttr))
+class ModelType(ModelMetaclass):
+    """The type of models: checks a declaration, binds its managers, and answers `Product.price` with a column."""
+
+    def __new__(
+        mcs,
+        name: str,
+        bases: tuple[type[Any], ...],
+        namespace: dict[str, Any],
+        *,
+        abstract: bool = False,
+        **kwargs: Any,
+    ) -> type:
+        """Make a model class; with `abstract` a base for others, without a key and records of its own."""
+        if kwargs.get("__pydantic_reset_parent_namespace__", True):
+            # What pydantic does itself to resolve names local to a function, but it would look in this frame.
+            kwargs["__pydantic_reset_parent_namespace__"] = False
+            namespace["__pydantic_parent_namespace__"] = build_lenient_weakvaluedict(parent_frame_namespace())
+        _check_names(name, bases, namespace)
+        managers = _take_managers(namespace)
+        with _making_class():
+            cls: Any = super().__new__(mcs, name, bases, namespace, **kwargs)
+        _settle(cls, abstract, managers)
+        made: type = cls
+        return made
+
+    if not TYPE_CHECKING:  # so that checkers do not allow any attribute
+
+        def __getattr__(cls, item: str) -> Any:
+            if not _making.depth and item in cls.__dict__.get("__pydantic_fields__", ()):
+                return _columns(cls)[item]
+            return super().__getattr__(item)
+
+
+class _Schema:
+    """The `__redisom_schema__` of a class that has not made its own yet."""
+
+    def __get__(self, obj: Record | None, owner: type[Record]) -> ModelSchema:
+        return _make_schema(owner)
+
+
+def _check_names(name: str, bases: tuple[type, ...], namespace: Mapping[str, Any]) -> None:
+    """Refuse fields that hide something before pydantic takes what they hide for their default."""
+    annotations = _annotations(namespace)
+    known = [base for parent in bases for base in parent.__mro__]
+    fields = (field for field, annotation in annotations.items() if "ClassVar" not in str(annotation))
+    for field in fields:
+        if isinstance(namespace.get(field), Manager | Meta):
+            raise DeclarationError(
+                f"{name}.{field} is annotated like a field: leave the annotation out, or write ClassVar[...]"
+            )
+        if hidden_names((field,), known):
+            refuse_hiding(name, field)
+
+
+def _annotations(namespace: Mapping[str, Any]) -> Mapping[str, Any]:
+    if sys.version_info >= (3, 14) and "__annotations__" not in namespace:
+        import annotationlib
+
+        annotate = annotationlib.get_annotate_from_class_namespace(namespace)
+        if annotate is not None:
+            namespace = {
+                "__annotations__": annotationlib.call_annotate_function(
+                    annotate, annotationlib.Format.FORWARDREF
+                )
+            }
+    annotations: Mapping[str, Any] = namespace.get("__annotations__", {})
+    return annotations
+
+
+def _take_managers(namespace: dict[str, Any]) -> dict[str, Manager[Any]]:
+    """Take the managers out of a class body, where pydantic would refuse them for want of an annotation."""
+    names = [name for name, value in namespace.items() if isinstance(value, Manager)]
+    return {name: namespace.pop(name) for name in names}
+
+
+def _settle(cls: Any, abstract: bool, managers: dict[str, Manager[Any]]) -> None:
+    """What is left to do once pydantic has made a class."""
+    for field in hidden_names(cls.__pydantic_fields__, cls.__mro__):
+        refuse_hiding(cls.__name__, field)
+    cls.__redisom_abstract__ = abstract
+    cls.__redisom_schema__ = _Schema()
+    cls.meta = _meta_of(cls)
+    for name, manager in (_inherited_managers(cls) | managers).items():
+        _bind(cls, name, manager)
+    if _made_at_once(cls):
+        _make_schema(cls)
+
+
+def _meta_of(cls: type[Model]) -> Meta:
+    """The `Meta` of a class: its own, with the database of its bases, or that of its bases, but for the prefix."""
+    own: object = cls.__dict__.get("meta")
+    metas = [meta for base in cls.__mro__[1:] if isinstance(meta := base.__dict__.get("meta"), Meta)]
+    if own is None:
+        own = replace(metas[0], prefix=None)
+    if not isinstance(own, Meta):
+        raise DeclarationError(f"{cls.__name__}.meta is no Meta: write meta = Meta(...)")
+    db = next((meta.db for meta in (own, *metas) if meta.db is not None), None)
+    return replace(own, db=db)
+
+
+def _inherited_managers(cls: type) -> dict[str, Manager[Any]]:
+    names = (name for base in cls.__mro__ for name in base.__dict__)
+    found = {name: getattr(cls, name, None) for name in dict.fromkeys(names) if not name.startswith("__")}
+    return {name: value for name, value in found.items() if isinstance(value, Manager)}
+
+
+def _bind(cls: Any, name: str, manager: Manager[Any]) -> None:
+    bound = manager.bound_to(cls)
+    bound.__set_name__(cls, name)
+    setattr(cls, name, bound)
+    cls.__class_vars__.add(name)
+
+
+def _made_at_once(cls: Any) -> bool:
+    """Whether the schema is due as soon as pydantic has completed the class."""
+    generic = cls.__pydantic_generic_metadata__
+    return (
+        cls.__pydantic_complete__
+        and not cls.__redisom_abstract__
+        and not generic["parameters"]
+        and generic["origin"] is None
+    )
+
+
+def _make_schema(cls: Any) -> ModelSchema:
+    name = cls.__name__
+    if cls.__redisom_abstract__ or cls.__pydantic_generic_metadata__["parameters"]:
+        raise DeclarationError(
+            f"{name} is abstract or has open type parameters, and no records: use a concrete subclass"
+        )
+    if not cls.__pydantic_complete__ and not cls.model_rebuild(raise_errors=False):
+        raise DeclarationError(
+            f"{name} refers to a type that is not defined yet: define it, then call {name}.model_rebuild()"
+        )
+    schema = schema_of(cls, cls.meta)
+    cls.__redisom_columns__ = {field.name: column_of(schema, field) for field in schema.fields}
+    cls.__redisom_schema__ = schema
+    return schema
+
+
+def _columns(cls: Any) -> _Columns:
+    if "__redisom_columns__" not in cls.__dict__:
+        _make_schema(cls)
+    columns: _Columns = cls.__dict__["__redisom_columns__"]
+    return columns
+
+
+class Model(Stored, metaclass=ModelType, abstract=True):
+    """Base of all models: a pydantic model, stored in Redis.
+
+    Class attributes: one column per field, `objects` and any other `Manager`, and `meta`, a `Meta` with the
+    options.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    __redisom_abstract__: ClassVar[bool]
+    __redisom_columns__: ClassVar[_Columns]
+
+    meta: ClassVar[Meta] = Meta()
+
+    if not TYPE_CHECKING:
+        objects: ClassVar[Manager[Any]] = Manager()
+    elif MYPY:
+        objects: ClassVar = Manager()
+    else:
+        objects = Objects()  # not declared, so that a class may have a manager of another type
+
+    @classmethod
+    def __pydantic_on_complete__(cls) -> None:
+        settled = "__redisom_abstract__" in cls.__dict__  # else the class is still being made
+        if settled and _made_at_once(cls):
+            _make_schema(cls)
+
+    @property
+    def pk(self) -> str | int | UUID:
+        """The value of the key field."""
+        key: str | int | UUID = getattr(self, self.__redisom_schema__.key.name)
+        return key

@@ -1,0 +1,162 @@
+"""Reading a field's declaration: what is indexed how, whether it may be `None`, within which bounds.
+
+Works on pydantic's `FieldInfo`, whose annotation has lost its outermost `Annotated` to `metadata`. Aliases
+and inner `Annotated` are looked through, so that `Range[PositiveInt | None]` is a nullable int above 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, WrapValidator
+from pydantic.fields import FieldInfo
+from typing_extensions import TypeAliasType
+
+from redisom_lite.schema.model_schema import Bounds
+
+_USER_VALIDATORS: Final = (AfterValidator, BeforeValidator, PlainValidator, WrapValidator)
+
+
+class Indexed(Enum):
+    """The mark that `Key[...]`, `Range[...]`, `Tag[...]` and `Unique[...]` leave among a field's metadata."""
+
+    KEY = "Key"
+    RANGE = "Range"
+    TAG = "Tag"
+    UNIQUE = "Unique"
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A field as declared: the type of a value that is not `None`, and what was said about it."""
+
+    type: Any
+    nullable: bool
+    marks: tuple[Indexed, ...]
+    bounds: Bounds
+    misplaced: Indexed | None
+
+
+def read(info: FieldInfo) -> Declaration:
+    """What a pydantic field declares."""
+    inner, nullable, metadata = _unwrap(info.annotation)
+    metadata = [*info.metadata, *metadata]
+    marks = tuple(item for item in metadata if isinstance(item, Indexed))
+    return Declaration(
+        type=inner,
+        nullable=nullable,
+        marks=marks,
+        bounds=_bounds(_flat(metadata)),
+        misplaced=next(_marks_in(info.annotation), None),
+    )
+
+
+def without_validators(info: FieldInfo) -> Any:
+    """The annotation of a field with its constraints and without the validators that users wrote."""
+    kept = _without(info.metadata)
+    if info.discriminator is not None:
+        kept.append(FieldInfo(discriminator=info.discriminator))
+    annotation = _stripped(info.annotation)
+    return Annotated[(annotation, *kept)] if kept else annotation
+
+
+def _unwrap(annotation: Any) -> tuple[Any, bool, list[Any]]:
+    metadata: list[Any] = []
+    nullable = False
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation, *more = get_args(annotation)
+            metadata += more
+        elif isinstance(annotation, TypeAliasType):
+            annotation = annotation.__value__
+        elif (rest := _without_none(annotation)) is not None:
+            annotation, nullable = rest, True
+        else:
+            return annotation, nullable or annotation is NoneType, metadata
+
+
+def _without_none(annotation: Any) -> Any:
+    """The other choices of a union or Literal that has `None` among them; `None` when it has not."""
+    choices = get_args(annotation)
+    if _is_union(annotation) and NoneType in choices:
+        return _union(choice for choice in choices if choice is not NoneType)
+    if get_origin(annotation) is Literal and None in choices and len(choices) > 1:
+        return Literal[tuple(choice for choice in choices if choice is not None)]
+    return None
+
+
+def _union(choices: Iterable[Any]) -> Any:
+    union: Any = Union
+    return union[tuple(choices)]
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType)
+
+
+def _marks_in(annotation: Any) -> Iterator[Indexed]:
+    """Marks inside of a type, where they mean nothing: `Tag[str] | None`, `list[Tag[str]]`."""
+    for argument in get_args(annotation):
+        if isinstance(argument, Indexed):
+            yield argument
+        else:
+            yield from _marks_in(argument)
+
+
+def _flat(metadata: Iterable[Any]) -> Iterator[Any]:
+    for item in metadata:
+        if isinstance(item, FieldInfo):
+            yield from _flat(item.metadata)
+        elif isinstance(item, GroupedMetadata):
+            yield from _flat(item)
+        else:
+            yield item
+
+
+def _bounds(metadata: Iterable[Any]) -> Bounds:
+    """The tightest of each kind of limit."""
+    found: dict[str, Any] = {}
+    for item in metadata:
+        match item:
+            case Ge():
+                found["ge"] = max(item.ge, found.get("ge", item.ge))
+            case Gt():
+                found["gt"] = max(item.gt, found.get("gt", item.gt))
+            case Le():
+                found["le"] = min(item.le, found.get("le", item.le))
+            case Lt():
+                found["lt"] = min(item.lt, found.get("lt", item.lt))
+            case _:
+                pass
+    return Bounds(**found)
+
+
+def _without(metadata: Iterable[Any]) -> list[Any]:
+    return [item for item in metadata if not isinstance(item, _USER_VALIDATORS)]
+
+
+def _stripped(annotation: Any) -> Any:
+    """A type without the validators of users inside, as in `list[Annotated[str, AfterValidator(f)]]`."""
+    arguments = get_args(annotation)
+    origin = get_origin(annotation)
+    if not arguments or origin is Literal or not _has_validator(annotation):
+        return annotation
+    if origin is Annotated:
+        kept = _without(arguments[1:])
+        inner = _stripped(arguments[0])
+        return Annotated[(inner, *kept)] if kept else inner
+    if _is_union(annotation):
+        return _union(map(_stripped, arguments))
+    return origin[tuple(map(_stripped, arguments))]
+
+
+def _has_validator(annotation: Any) -> bool:
+    return any(
+        isinstance(argument, _USER_VALIDATORS) or _has_validator(argument)
+        for argument in get_args(annotation)
+    )
