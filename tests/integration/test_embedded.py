@@ -77,6 +77,9 @@ class Program:
         )
         assert self.process.stdout
         self.socket = self.process.stdout.readline().strip()
+        if not self.socket:
+            self.end()
+            pytest.fail("the program did not start")
         self.server_pid = pid_of(self.socket)
 
     def end(self) -> None:
