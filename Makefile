@@ -10,6 +10,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check install --constraint constraints.txt
 ARGS ?=
+# pyright runs on the Node.js its extra brings, whatever the machine has.
+export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 
 help:
 	@echo 'make test    run the tests            (ARGS="-k name" is passed to pytest)'
