@@ -105,7 +105,7 @@ def parse(url: str) -> Address:
         # Its message may quote the host part, and with it a password.
         raise DeclarationError("the database URL is malformed: check its host part") from None
     kind = _KINDS.get(parts.scheme)
-    if kind is None:
+    if kind is None or not url.partition(":")[2].startswith("//"):
         raise DeclarationError(f"the database URL needs one of these forms: {_EXAMPLES}")
     if parts.fragment:
         raise DeclarationError("the database URL has a '#': percent-encode it as %23")
@@ -131,7 +131,7 @@ def parse(url: str) -> Address:
 def _parse_hosts(kind: Kind, parts: SplitResult, tls: bool, options: tuple[tuple[str, str], ...]) -> Address:
     username, password, netloc = _login(parts.netloc)
     hosts = tuple(_parse_host(text, _DEFAULT_PORT[kind]) for text in netloc.split(","))
-    service, db_text = "", parts.path.strip("/")
+    service, db_text = "", parts.path.removeprefix("/").rstrip("/")
     if kind == "sentinel":
         service, _, db_text = db_text.partition("/")
         if not service:

@@ -114,13 +114,33 @@ def client(address: Address, timeout: float) -> Any:
             return driver.Redis.from_pool(driver.BlockingConnectionPool(max_connections=limit, **settings))
 
 
-def borrowed_connector(pool: Any, where: str) -> Connector:
-    """Say how to connect the way a user's own client does, whose pool this is."""
-    settings: dict[str, Any] = dict(pool.connection_kwargs)
-    settings |= {"protocol": 2, "decode_responses": False, "retry": _no_retry()}
-    if "maint_notifications_config" in settings:
-        settings["maint_notifications_config"] = None
-    return Connector(lambda: pool.connection_class(**settings), where)
+def borrowed_connector(raw: Any, node: HostPort | None = None) -> Connector:
+    """Say how to connect the way a user's own client does; in a cluster, to one `node` of it."""
+    pool = raw if node is not None else raw.connection_pool
+    settings: dict[str, Any] = {**pool.connection_kwargs, "decode_responses": False, "protocol": 2}
+    settings["retry"] = _no_retry()
+    kind: Any = settings.pop("connection_class", None) or pool.connection_class
+    for name in ("maint_notifications_config", "maint_notifications_pool_handler"):
+        if name in settings:  # these speak RESP3
+            settings[name] = None
+    for name in ("max_connections", "response_callbacks"):
+        settings.pop(name, None)
+    if node is not None:
+        settings["host"], settings["port"] = node
+    return Connector(lambda: kind(**settings), "the server of the client")
+
+
+def nodes_of(raw: Any) -> list[HostPort] | None:
+    """The first nodes of a user's own cluster client; None for another client."""
+    if not hasattr(raw, "startup_nodes"):
+        return None
+    return [(str(node.host), int(node.port)) for node in raw.startup_nodes]
+
+
+def has_sockets(raw: Any) -> bool:
+    """Whether a user's own client connects by sockets: fakeredis does not."""
+    pool = getattr(raw, "connection_pool", None)
+    return pool is None or not pool.connection_class.__module__.startswith("fakeredis")
 
 
 def abandon_client(raw: Any) -> None:

@@ -10,6 +10,7 @@ its text everything from the first quotation mark on is cut off.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Final
 
@@ -108,24 +109,27 @@ def from_driver(error: BaseException, where: str, outcome: Outcome) -> RedisomEr
     An error reply that redis-py raised is told from a failing connection by its code or class, as some
     (`LOADING`, wrong credentials) are subclasses of its ConnectionError. `where` names the server.
     """
-    names = [kind.__name__ for kind in type(error).__mro__]
-    code = getattr(error, "status_code", None) or next(
-        (_CODE_OF_CLASS[name] for name in names if name in _CODE_OF_CLASS), ""
-    )
-    if code or "ResponseError" in names:
-        return from_reply(f"{code} {error}".strip(), error)
+    link: BaseException | None = error
+    while link is not None:  # over a unix socket redis-py wraps what the server said to the handshake
+        if is_reply(link):
+            return from_reply(f"{_code_of(link)} {link}".strip(), error)
+        link = link.__cause__
     if "max number of clients reached" in str(error):
         return from_reply(str(error), error)
-    if "TimeoutError" in names:
+    if any(kind.__name__ == "TimeoutError" for kind in type(error).__mro__):
         return timed_out(where, outcome, error)
     return lost(where, outcome, error)
 
 
 def is_reply(error: BaseException) -> bool:
     """Whether redis-py raised `error` because the server said so, not because the connection failed."""
-    return bool(getattr(error, "status_code", None)) or any(
-        kind.__name__ == "ResponseError" or kind.__name__ in _CODE_OF_CLASS for kind in type(error).__mro__
-    )
+    return bool(_code_of(error)) or any(kind.__name__ == "ResponseError" for kind in type(error).__mro__)
+
+
+def _code_of(error: BaseException) -> str:
+    code: str | None = getattr(error, "status_code", None)
+    names = (kind.__name__ for kind in type(error).__mro__)
+    return code or next((_CODE_OF_CLASS[name] for name in names if name in _CODE_OF_CLASS), "")
 
 
 def lost(where: str, outcome: Outcome, cause: BaseException | None) -> UnavailableError:
@@ -143,12 +147,19 @@ def timed_out(where: str, outcome: Outcome, cause: BaseException | None = None) 
     return error
 
 
+def closed(where: str) -> BackendError:
+    """This program closed the connections and then used them."""
+    return BackendError(f"the connections to {where} were closed by this program")
+
+
 def _reason(cause: BaseException | None) -> str:
     """What the operating system said. Other texts are left out: a parser's may hold a piece of a reply."""
     link = cause
     while link is not None:
         if isinstance(link, OSError):
-            return f": {link.strerror or link}"
+            # asyncio replaces the system's words by an address; ssl and DNS have numbers of their own
+            known = link.errno if type(link).__module__ == "builtins" else None
+            return f": {os.strerror(known) if known else link.strerror or link}"
         link = link.__cause__ or link.__context__
     return f" ({type(cause).__name__})" if cause is not None else ""
 

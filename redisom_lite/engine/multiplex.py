@@ -37,14 +37,13 @@ from typing import Any, Final
 
 from redisom_lite.engine import failure
 from redisom_lite.engine.connection import Connector, abandon_connection, close_without_loop, detach
-from redisom_lite.engine.node import Arg, Command, Lines
+from redisom_lite.engine.node import IDLE, Arg, Command, Lines
 from redisom_lite.engine.resp import INCOMPLETE, pack, reader
-from redisom_lite.errors import BackendError, Outcome, RedisomError
+from redisom_lite.errors import Outcome, RedisomError
 
 _READ_BUFFER: Final = 64 * 1024
 _WRITE_AT_ONCE: Final = 256 * 1024
 _UNANSWERED: Final = 8 * 1024 * 1024
-_IDLE: Final = 30.0
 _PING: Final = pack((b"PING",))
 _PING_TIMEOUT: Final = 1.0
 _FIRST_PAUSE: Final = 0.01
@@ -255,21 +254,22 @@ class Wire(asyncio.BufferedProtocol):
         call.future.set_exception(error)
 
 
-class MultiplexedNode:
+class MultiplexedServer:
     """One server endpoint: a wire for all callers, and wires lent out singly to sessions."""
 
-    def __init__(self, connector: Connector, *, limit: int, timeout: float) -> None:
+    def __init__(self, connector: Connector, *, limit: int, timeout: float, follows: bool = False) -> None:
+        self.follows = follows
         self._connector = connector
         self._where = connector.where
         self._loop = asyncio.get_running_loop()
-        self._quiet = timeout + _IDLE
+        self._quiet = timeout + IDLE
         self._wire: Wire | None = None
         self._connecting = asyncio.Lock()
         self._failures = 0
         self._failed: RedisomError | None = None
         self._not_before = 0.0
         self._closed = False
-        self.lines = Lines(self._open, limit=limit, where=self._where)
+        self._lines = Lines(self._open, limit=limit, where=self._where)
 
     def one(self, command: tuple[Arg, ...], deadline: float) -> Awaitable[Any]:
         wire = self._wire
@@ -298,12 +298,14 @@ class MultiplexedNode:
                 self._wire = await self._connect(deadline)
                 return self._wire
         except TimeoutError as error:
+            if self._failed is not None:  # it says more than that time is up
+                raise _twin(self._failed) from self._failed.__cause__
             raise failure.timed_out(self._where, "none", error) from error
 
     async def _answers(self, wire: Wire) -> bool:
         """Whether a wire is open, and if it was silent for long, replies to a PING."""
         now = self._loop.time()
-        if wire.open and now - wire.heard_at >= _IDLE:
+        if wire.open and now - wire.heard_at >= IDLE:
             with suppress(RedisomError):
                 await wire.send(_PING, 0, now + _PING_TIMEOUT)
         return wire.open
@@ -323,7 +325,7 @@ class MultiplexedNode:
 
     async def _open(self, deadline: float) -> Wire:
         if self._closed:
-            raise BackendError(f"the connections to {self._where} were closed by this program")
+            raise failure.closed(self._where)
         connection = await self._connector.connect(deadline)
         wire = Wire(self._loop, self._where)
         try:
@@ -335,11 +337,14 @@ class MultiplexedNode:
             raise failure.lost(self._where, "none", None)
         return wire
 
+    async def lines(self, key: bytes | None, deadline: float) -> Lines:
+        return self._lines
+
     def drop(self) -> None:
         wire, self._wire = self._wire, None
         if wire is not None:
             wire.retire()
-        self.lines.drop()
+        self._lines.drop()
 
     async def aclose(self, grace: float) -> None:
         self._closed = True
@@ -351,12 +356,12 @@ class MultiplexedNode:
                     await asyncio.shield(wire.gone)
             wire.close()
             await wire.gone
-        await self.lines.aclose(grace)
+        await self._lines.aclose(grace)
         await self._connector.aclose()
 
     def abandon(self) -> None:
         self._closed = True
-        for wire in (self._wire, *self.lines.all()):
+        for wire in (self._wire, *self._lines.all()):
             if wire is not None:
                 wire.abandon()
         self._connector.abandon()

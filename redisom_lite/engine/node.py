@@ -1,9 +1,9 @@
-"""What a transport needs of one server: a node, connections lent out singly, and sessions over them.
+"""What transports are made of: endpoints, connections lent out singly, and sessions over them.
 
-    Node     one server endpoint; many callers at once
-    Line     one connection; commands go out and replies come back in order
-    Lines    the lines of a node that are lent out singly, kept for the next caller when given back clean
-    Session  what a borrower sees of a line (WATCH, MULTI, blocking commands)
+    Endpoint     a server, or several that act as one; many callers at once
+    Line         one connection: commands go out, replies come back in order
+    Lines        lines lent to one caller at a time, kept for the next if they come back clean
+    LineSession  what a borrower sees of a line: WATCH, MULTI, blocking commands
 
 Rules: deadlines are times of the running loop's clock. Error replies come back in place, as errors of the
 library; what is raised is a failure of the connection, with an outcome: `"none"` while nothing was written,
@@ -18,12 +18,14 @@ from math import inf
 from typing import Any, Final, Protocol, TypeAlias
 
 from redisom_lite.engine import failure
-from redisom_lite.errors import RedisomError
+from redisom_lite.errors import BackendError, RedisomError
 
 Arg: TypeAlias = bytes | str | int
 Command: TypeAlias = Sequence[Arg]
 """A command and its arguments, every word of its own: `("CONFIG", "GET", name)`."""
 
+IDLE: Final = 30.0
+"""Seconds of silence after which a connection is no longer trusted."""
 _BEGINS: Final = frozenset({"WATCH", "MULTI"})
 _ENDS: Final = frozenset({"EXEC", "DISCARD", "UNWATCH"})
 # What changes a connection for its next user, or keeps it from answering one by one.
@@ -33,6 +35,7 @@ _SPOILS: Final = frozenset(
         *("MONITOR", "PSYNC", "SYNC", "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"),
     }
 )
+_MISLED: Final = ("MOVED", "ASK", "READONLY")
 
 
 class Line(Protocol):
@@ -56,18 +59,24 @@ class Line(Protocol):
         ...
 
 
-class Node(Protocol):
-    """One server endpoint: a server, the primary of a sentinel service, or a cluster node."""
+class Endpoint(Protocol):
+    """What a transport talks to: a server, the primary of a sentinel service, or a cluster as a whole."""
 
     @property
-    def lines(self) -> Lines: ...
+    def follows(self) -> bool:
+        """Whether another server may take over, and this endpoint find it."""
+        ...
 
     def one(self, command: tuple[Arg, ...], deadline: float) -> Awaitable[Any]:
         """Send one command, return its reply."""
         ...
 
     def many(self, commands: Sequence[Command], deadline: float) -> Awaitable[list[Any]]:
-        """Send commands next to each other on one connection, return their replies."""
+        """Send commands in one go, return their replies."""
+        ...
+
+    async def lines(self, key: bytes | None, deadline: float) -> Lines:
+        """The lines to the server that holds `key`."""
         ...
 
     def drop(self) -> None:
@@ -91,11 +100,15 @@ class Lines:
         self._limit = limit
         self._where = where
         self._permits = asyncio.Semaphore(limit)
-        self._idle: list[Line] = []
+        self._idle: list[tuple[Line, float]] = []
+        self._now = asyncio.get_running_loop().time
         self._lent: set[Line] = set()
+        self._closed = False
 
     async def take(self, deadline: float) -> Line:
         """Lend a clean line."""
+        if self._closed:
+            raise failure.closed(self._where)
         try:
             async with asyncio.timeout_at(deadline):
                 await self._permits.acquire()
@@ -113,7 +126,7 @@ class Lines:
     def give_back(self, line: Line) -> None:
         """Take a line back; one that is not clean is closed instead of kept."""
         if line in self._lent and line.clean:
-            self._idle.append(line)
+            self._idle.append((line, self._now()))
         else:
             line.close()
         self._lent.discard(line)
@@ -121,24 +134,28 @@ class Lines:
 
     def _reuse(self) -> Line | None:
         while self._idle:
-            line = self._idle.pop()
-            if line.clean:
+            line, since = self._idle.pop()
+            # One long idle may lead nowhere any more (a firewall forgot it); another is soon opened.
+            if line.clean and self._now() - since < IDLE:
                 return line
             line.close()
         return None
 
     def drop(self) -> None:
         """Close what is idle; what is lent is closed when it comes back."""
-        for line in self._idle:
+        for line, _ in self._idle:
             line.close()
         self._idle.clear()
         self._lent.clear()
 
     def all(self) -> list[Line]:
-        return [*self._idle, *self._lent]
+        return [*(line for line, _ in self._idle), *self._lent]
 
     async def aclose(self, grace: float) -> None:
         """Wait up to `grace` seconds for what is lent, then close everything."""
+        if self._closed:
+            return
+        self._closed = True
         try:
             async with asyncio.timeout(grace):
                 for _ in range(self._limit):
@@ -157,6 +174,8 @@ class LineSession:
         self._timeout = timeout
         self._open = False
         self._spoiled = False
+        self.misled = False
+        """Whether the server said that it is not, or no longer, the one to ask."""
 
     async def send(self, *args: Arg, timeout: float | None = None) -> Any:
         """Send one command and return its reply; an error reply is raised."""
@@ -167,11 +186,15 @@ class LineSession:
 
     async def send_many(self, commands: Sequence[Command], *, timeout: float | None = None) -> list[Any]:
         """Send commands in one round trip; error replies come back in place."""
+        if not commands:
+            return []
         for command in commands:
             self._note(command[0])
         seconds = self._timeout if timeout is None else timeout
         deadline = inf if seconds == inf else asyncio.get_running_loop().time() + seconds
-        return await self._line.exchange(commands, deadline)
+        replies = await self._line.exchange(commands, deadline)
+        self.misled |= any(isinstance(reply, BackendError) and reply.code in _MISLED for reply in replies)
+        return replies
 
     def _note(self, word: Arg) -> None:
         name = (word.decode() if isinstance(word, bytes) else str(word)).upper()
@@ -184,5 +207,5 @@ class LineSession:
 
     def leave(self) -> None:
         """Close a line that the next borrower must not see: watching, queueing, or set up otherwise."""
-        if self._open or self._spoiled:
+        if self._open or self._spoiled or self.misled:
             self._line.close()

@@ -1,4 +1,4 @@
-"""A node over redis-py's connections as they are: for fakeredis, and wherever multiplexing is switched off.
+"""A server over redis-py's connections as they are: for fakeredis, and wherever multiplexing is switched off.
 
 Each caller has a connection to itself while its commands are under way.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from math import isinf
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from redisom_lite.engine import failure
 from redisom_lite.engine.connection import Connector, abandon_connection, abort_connection
@@ -64,7 +64,7 @@ class PlainLine:
             if failure.is_reply(error) and self._connection.is_connected:
                 return self._refusal(error)
             raise
-        return self._refusals(reply) if isinstance(reply, list) else reply
+        return self._refusals(reply) if _is_list(reply) else reply
 
     def _refusals(self, items: list[Any]) -> list[Any]:
         """The refusals among the replies of EXEC."""
@@ -80,15 +80,16 @@ class PlainLine:
         abandon_connection(self._connection)
 
 
-class PlainNode:
+class PlainServer:
     """One server endpoint, a pool of connections."""
 
-    def __init__(self, connector: Connector, *, limit: int) -> None:
+    def __init__(self, connector: Connector, *, limit: int, follows: bool = False) -> None:
+        self.follows = follows
         self._connector = connector
         self._where = connector.where
         # Blocking commands must not keep short ones from a connection: two pools. The short ones' is small,
         # as the server runs one command at a time anyway.
-        self.lines = Lines(self._open, limit=limit, where=self._where)
+        self._lines = Lines(self._open, limit=limit, where=self._where)
         self._short = Lines(self._open, limit=min(limit, _SHORT_LIMIT), where=self._where)
 
     async def _open(self, deadline: float) -> Line:
@@ -107,16 +108,23 @@ class PlainNode:
         finally:
             self._short.give_back(line)
 
+    async def lines(self, key: bytes | None, deadline: float) -> Lines:
+        return self._lines
+
     def drop(self) -> None:
         self._short.drop()
-        self.lines.drop()
+        self._lines.drop()
 
     async def aclose(self, grace: float) -> None:
         await self._short.aclose(grace)
-        await self.lines.aclose(grace)
+        await self._lines.aclose(grace)
         await self._connector.aclose()
 
     def abandon(self) -> None:
-        for line in (*self._short.all(), *self.lines.all()):
+        for line in (*self._short.all(), *self._lines.all()):
             line.abandon()
         self._connector.abandon()
+
+
+def _is_list(reply: object) -> TypeGuard[list[Any]]:
+    return isinstance(reply, list)

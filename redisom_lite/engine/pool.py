@@ -24,8 +24,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from redisom_lite.engine.address import Address
-from redisom_lite.engine.node import Node
+from redisom_lite.engine.address import Address, HostPort
+from redisom_lite.engine.node import Endpoint
 from redisom_lite.engine.transport import StepTransport, Transport
 
 if TYPE_CHECKING:
@@ -47,18 +47,23 @@ def open_transport(
     `memory://`, every call has one of redis-py's connections to itself.
     """
     # Here the driver is imported.
+    from redisom_lite.engine.cluster import Cluster
     from redisom_lite.engine.connection import MAX_CONNECTIONS, connector
-    from redisom_lite.engine.multiplex import MultiplexedNode
-    from redisom_lite.engine.plain import PlainNode
+    from redisom_lite.engine.multiplex import MultiplexedServer
+    from redisom_lite.engine.plain import PlainServer
 
     timeout = float(address.option("socket_timeout") or timeout)
     limit = int(address.option("max_connections") or MAX_CONNECTIONS)
-    multiplex = multiplex and address.kind != "memory"
-    source = connector(address, timeout)
-    node: Node = (
-        MultiplexedNode(source, limit=limit, timeout=timeout) if multiplex else PlainNode(source, limit=limit)
-    )
-    return StepTransport(node, timeout=timeout, follows=address.kind == "sentinel")
+    follows = address.kind == "sentinel"
+
+    def open_server(node: HostPort | None = None) -> Endpoint:
+        source = connector(address, timeout, node)
+        if multiplex and address.kind != "memory":
+            return MultiplexedServer(source, limit=limit, timeout=timeout, follows=follows)
+        return PlainServer(source, limit=limit, follows=follows)
+
+    endpoint = Cluster(address.hosts, open_server) if address.kind == "cluster" else open_server()
+    return StepTransport(endpoint, timeout=timeout)
 
 
 class Connections:

@@ -20,7 +20,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Protocol
 
 from redisom_lite.engine import failure
-from redisom_lite.engine.node import Arg, Command, LineSession, Node
+from redisom_lite.engine.node import Arg, Command, Endpoint, LineSession
 from redisom_lite.engine.scripts import Script
 from redisom_lite.errors import BackendError, ReadOnlyError, RedisomError
 
@@ -81,23 +81,18 @@ class Transport(Protocol):
 
 
 class StepTransport:
-    """A transport to one node.
+    """The transport to any endpoint: repeats steps, and lends lines."""
 
-    `follows` says that a new connection may lead to another server (a sentinel's primary): then a replica's
-    refusal to write is a failover to wait for. Elsewhere one new connection is tried.
-    """
-
-    def __init__(self, node: Node, *, timeout: float, follows: bool = False) -> None:
-        self._node = node
+    def __init__(self, endpoint: Endpoint, *, timeout: float) -> None:
+        self._endpoint = endpoint
         self._timeout = timeout
-        self._follows = follows
         self._now: Callable[[], float] = asyncio.get_running_loop().time
 
     async def call(self, script: Script, keys: Sequence[bytes], args: Sequence[Arg]) -> Any:
         deadline = self._now() + self._timeout
         command = (b"EVALSHA", script.sha, len(keys), *keys, *args)
         try:
-            reply = await self._node.one(command, deadline)
+            reply = await self._endpoint.one(command, deadline)
         except RedisomError as error:
             reply = error
         if isinstance(reply, RedisomError):
@@ -109,13 +104,13 @@ class StepTransport:
     ) -> Any:
         attempts = _Attempts(deadline, self._now)
         while True:
-            if isinstance(failed, BackendError) and failed.code == "NOSCRIPT":
+            if isinstance(failed, BackendError) and failed.code == "NOSCRIPT" and command[0] == b"EVALSHA":
                 # EVAL from here on: it loads the script, and no later attempt can miss.
                 command = (b"EVAL", script.text, *command[2:])
             else:
                 await self._pause(attempts, failed)
             try:
-                reply = await self._node.one(command, deadline)
+                reply = await self._endpoint.one(command, deadline)
             except RedisomError as error:
                 reply = error
             if not isinstance(reply, RedisomError):
@@ -123,12 +118,14 @@ class StepTransport:
             failed = attempts.note(reply)
 
     async def commands(self, commands: Sequence[Command], *, retry: bool = False) -> list[Any]:
+        if not commands:
+            return []
         deadline = self._now() + self._timeout
         attempts = _Attempts(deadline, self._now)
         while True:
             replies: list[Any] = []
             try:
-                replies = await self._node.many(commands, deadline)
+                replies = await self._endpoint.many(commands, deadline)
                 failed = _first_transient(replies) if retry else None
                 if failed is None:
                     return replies
@@ -144,20 +141,24 @@ class StepTransport:
                 raise
 
     async def _pause(self, attempts: _Attempts, failed: RedisomError) -> None:
-        """Wait before the next attempt, or raise if there is to be none."""
-        if isinstance(failed, ReadOnlyError) and (self._follows or attempts.count == 0):
-            self._node.drop()
+        """Wait before the next attempt, or raise if there is to be none.
+
+        A replica refuses to write during a failover, which ends where another server can be found. Elsewhere
+        a new connection is tried once, as a host name may lead to another server by now.
+        """
+        if isinstance(failed, ReadOnlyError) and (self._endpoint.follows or attempts.count == 0):
+            self._endpoint.drop()
         elif not failure.is_transient(failed):
             raise attempts.last(failed)
         await attempts.pause(failed)
 
     @asynccontextmanager
     async def session(self, key: bytes | None = None) -> AsyncGenerator[Session]:
-        lines = self._node.lines
         deadline = self._now() + self._timeout
         attempts = _Attempts(deadline, self._now)
         while True:
             try:
+                lines = await self._endpoint.lines(key, deadline)
                 line = await lines.take(deadline)
                 break
             except RedisomError as error:
@@ -168,12 +169,14 @@ class StepTransport:
         finally:
             session.leave()
             lines.give_back(line)
+            if session.misled:
+                self._endpoint.drop()
 
     async def aclose(self, grace: float = 1.0) -> None:
-        await self._node.aclose(grace)
+        await self._endpoint.aclose(grace)
 
     def abandon(self) -> None:
-        self._node.abandon()
+        self._endpoint.abandon()
 
 
 class _Attempts:
