@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, overload
 from typing_extensions import Self, TypeVar
 
 from redisom_lite.bulk import Progress, delete_many, save_many
-from redisom_lite.database import database_of
+from redisom_lite.engine.store import store_of
 from redisom_lite.errors import AlreadyExistsError, DeclarationError, QueryError, RedisomError
 from redisom_lite.plan.expression import Condition
 from redisom_lite.plan.planner import Selection
@@ -103,9 +103,9 @@ class Manager(Objects, Generic[M]):
 
     def site(self) -> Site[M]:
         """Where the records are; `NotBoundError` when the model has no database."""
-        database = database_of(self.model)
+        store = store_of(self.model)
         schema = self.model.__redisom_schema__
-        return Site(self.model, self, database, database.keyspace(schema), self._ttl_ms, self.sliding)
+        return Site(self.model, self, store, store.keyspace(schema), self._ttl_ms, self.sliding)
 
     # By key.
 
@@ -132,7 +132,7 @@ class Manager(Objects, Generic[M]):
     async def exists(self, pk: Any) -> bool:
         """Whether there is a record with this key. Redis: EXISTS."""
         site = self.site()
-        (found,) = await site.database.backend.reader.exist(site.keyspace, [site.member_of(pk)])
+        (found,) = await site.store.backend.reader.exist(site.keyspace, [site.member_of(pk)])
         return found
 
     async def create(self, **fields: Any) -> M:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from redisom_lite.columns import Column
-from redisom_lite.database import Database, database_of
+from redisom_lite.engine.store import Store, store_of
 from redisom_lite.engine.finding import Trace
 from redisom_lite.engine.hydrate import hydrate
 from redisom_lite.errors import MultipleFoundError, NotFoundError, QueryError
@@ -86,7 +86,7 @@ class Query(Generic[M]):
         """Every record, in order. Records are read whole; one round trip for each budget of server work."""
         run = self._run()
         found = await run.reader.rows(run.keyspace, run.plan)
-        await run.database.backend.tidy()
+        await run.store.backend.tidy()
         return [self._object(run.keyspace, row) for _, row in found]
 
     async def first(self) -> M | None:
@@ -110,7 +110,7 @@ class Query(Generic[M]):
         """How many records; `limit` and `offset` are respected. Reads no record."""
         run = self._run(order=())
         total = await run.reader.count(run.keyspace, run.plan)
-        await run.database.backend.tidy()
+        await run.store.backend.tidy()
         total = max(0, total - self._select.offset)
         return total if self._select.limit is None else min(total, self._select.limit)
 
@@ -124,7 +124,7 @@ class Query(Generic[M]):
         """The primary keys, in order. Reads no record."""
         run = self._run()
         members = await run.reader.members(run.keyspace, run.plan)
-        await run.database.backend.tidy()
+        await run.store.backend.tidy()
         of_member = run.keyspace.schema.key.codec.of_member
         return [of_member(member) for member in members]
 
@@ -180,7 +180,7 @@ class Query(Generic[M]):
     async def _behind(self, after: After | None, limit: int, offset: int) -> list[tuple[M, After]]:
         run = self._run(limit=limit, offset=offset)
         found = await run.reader.rows(run.keyspace, run.plan, after=after)
-        await run.database.backend.tidy()
+        await run.store.backend.tidy()
         specs = columns(self._select.order)
         return [
             (self._object(run.keyspace, row), After(member, tuple(row[spec.position] for spec in specs)))
@@ -191,22 +191,22 @@ class Query(Generic[M]):
         return hydrate(self._source.model, keyspace, row, self._source.manager)
 
     def _run(self, **changes: Any) -> _Run:
-        database = database_of(self._source.model)
+        store = store_of(self._source.model)
         selection = replace(self._select, **changes) if changes else self._select
-        return _Run(database, database.keyspace(selection.schema), plan(selection))
+        return _Run(store, store.keyspace(selection.schema), plan(selection))
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
     """A query about to run: its database, its keys, its plan."""
 
-    database: Database
+    store: Store
     keyspace: Keyspace
     plan: QueryPlan
 
     @property
     def reader(self) -> Any:
-        return self.database.backend.reader
+        return self.store.backend.reader
 
 
 def check_condition(schema: ModelSchema, condition: object) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from redisom_lite.database import Database
+from redisom_lite.engine.store import Store
 from redisom_lite.engine.hydrate import hydrate
 from redisom_lite.engine.writer import Applied, Change
 from redisom_lite.errors import NotFoundError, QueryError, RedisomError
@@ -30,7 +30,7 @@ class Site(Generic[M]):
 
     model: type[M]
     manager: object
-    database: Database
+    store: Store
     keyspace: Keyspace
     ttl_ms: int | None = None
     sliding: bool = False
@@ -79,23 +79,23 @@ class Site(Generic[M]):
 
     async def write(self, mutation: Mutation) -> Any:
         """Apply one mutation; its result."""
-        return await self.database.backend.writer.one(self.keyspace, mutation)
+        return await self.store.backend.writer.one(self.keyspace, mutation)
 
     async def apply(self, batch: Sequence[Mutation]) -> Applied:
         """Apply mutations of one partition in one step, each on its own."""
         changes: list[Change] = [(self.keyspace, mutation) for mutation in batch]
-        return await self.database.backend.writer.apply(changes, each=True)
+        return await self.store.backend.writer.apply(changes, each=True)
 
     async def load(self, members: Sequence[bytes]) -> list[Row | None]:
         """Rows by key, lifetimes renewed when the manager slides."""
-        reader = self.database.backend.reader
+        reader = self.store.backend.reader
         if self.sliding and self.ttl_ms is not None:
             return await reader.load_sliding(self.keyspace, members, self.ttl_ms)
         return await reader.load(self.keyspace, members)
 
     async def commands(self, commands: Sequence[Sequence[bytes]]) -> list[Any]:
         """Read-only commands in one round trip."""
-        replies = await self.database.transport.commands(commands, retry=True)
+        replies = await self.store.transport.commands(commands, retry=True)
         for reply in replies:
             if isinstance(reply, RedisomError):
                 raise reply

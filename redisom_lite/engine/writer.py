@@ -77,7 +77,7 @@ class Writer:
             applied = await self._send(step)
             if not applied.failures or attempt:
                 break
-            if not await self._bury(step, applied.failures):
+            if not await self.bury(step, applied.failures):
                 break
         if applied.failures and not each:
             first = applied.failures[0]
@@ -96,28 +96,37 @@ class Writer:
 
     async def _send(self, step: Step) -> Applied:
         script, transport = load("apply"), self._transport()
-        operations = step.operations
         for _ in range(6):
-            operation = self._operation()
-            stamp = b"%d" % (int(time.time() * 1_000_000) + self._skew)
-            acknowledged = self._take_acknowledged(operations)
-            args = step.args(stamp, operation, self._window, acknowledged)
-            reply = await transport.call(script, step.keys, args)
-            match reply[0]:
-                case b"O" | b"F":
-                    if reply[0] == b"O":
-                        self._acknowledged.setdefault(operations, deque(maxlen=4096)).append(
-                            operation + packed(reply)
-                        )
-                    return step.applied(reply)
-                case b"M":
-                    keyspace, partition = step.models[reply[1] - 1]
-                    await declare(transport, keyspace, partition, writer=True)
-                case _:
-                    self._skew += reply[1] - int(stamp)
+            sending = self.stamp(step)
+            applied = await self.settle(sending, await transport.call(script, step.keys, sending.args))
+            if applied is not None:
+                return applied
         raise BackendError("the server and this process do not agree on the model's indexes or on the time")
 
-    async def _bury(self, step: Step, failures: Sequence[Failure]) -> bool:
+    def stamp(self, step: Step) -> Sending:
+        """Make a step ready to be sent: apply.lua's arguments, with an operation token of its own."""
+        operation, stamp = self._operation(), b"%d" % (int(time.time() * 1_000_000) + self._skew)
+        args = step.args(stamp, operation, self._window, self._take_acknowledged(step.operations))
+        return Sending(step, stamp, operation, args)
+
+    async def settle(self, sending: Sending, reply: Any) -> Applied | None:
+        """Read the script's answer. None: nothing was written; what stood in the way is settled, stamp and send again."""
+        step = sending.step
+        match reply[0]:
+            case b"O":
+                waiting = self._acknowledged.setdefault(step.operations, deque(maxlen=4096))
+                waiting.append(sending.operation + packed(reply))
+                return step.applied(reply)
+            case b"F":
+                return step.applied(reply)
+            case b"M":
+                keyspace, partition = step.models[reply[1] - 1]
+                await declare(self._transport(), keyspace, partition, writer=True)
+            case _:
+                self._skew += reply[1] - int(sending.stamp)
+        return None
+
+    async def bury(self, step: Step, failures: Sequence[Failure]) -> bool:
         """Look whether the owners of contested unique values are gone (deleted by another program); clean if so."""
         gone: list[Change] = []
         for failure in failures:
@@ -141,6 +150,16 @@ class Writer:
         if not waiting:
             return []
         return [waiting.popleft() for _ in range(min(len(waiting), _ACKNOWLEDGED_PER_STEP))]
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A step as it is sent once: its token (stamp and operation) and the script's ARGV."""
+
+    step: Step
+    stamp: bytes
+    operation: bytes
+    args: list[bytes]
 
 
 class Step:

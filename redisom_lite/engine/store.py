@@ -1,6 +1,7 @@
-"""`Database`: where models live. A URL, a namespace, and what opens connections when they are first needed.
+"""A store: a namespace on a server, with the one reader and the one writer of what is in it.
 
-Nothing is opened at import or construction. The connections belong to the running event loop and end with it.
+`Database` is a store with the transactions added. Nothing is opened at import or construction. The connections belong
+to the running event loop and end with it.
 """
 
 from __future__ import annotations
@@ -53,19 +54,8 @@ class Backend:
                 await self.writer.apply([(keyspace, mutations.look(member, keyspace.tags))], each=True)
 
 
-class Database:
-    """A Redis or Valkey server, or something that stands in for one.
-
-    - `url`: `redis://`, `rediss://`, `unix://`, `redis+sentinel://h1,h2/service`, `redis+cluster://h1,h2`,
-      `memory://name` (in this process, no server), `embedded://` or `embedded:///folder` (a private real server,
-      started on first use and stopped with the program).
-    - `namespace`: put before every key; databases with the same url and namespace share data.
-    - `timeout`: seconds one step may take, repetitions after a lost connection included.
-    - `multiplex`: whether the calls of an event loop share one connection; switched off, each has its own.
-
-    Models are bound by `Meta(db=...)` or `db.bind(...)`. `async with db:` closes the connections at its end; without
-    it they close with their event loop.
-    """
+class Store:
+    """What `Database` is to everything that reads and writes records; see there for the arguments."""
 
     def __init__(
         self,
@@ -90,7 +80,7 @@ class Database:
         return cls(url, namespace=namespace)
 
     def __repr__(self) -> str:
-        return f"<Database {self.backend.connections.address}>"
+        return f"<{type(self).__name__} {self.backend.connections.address}>"
 
     @property
     def namespace(self) -> str:
@@ -134,7 +124,7 @@ class Database:
     def bind(self, *models: type[Record]) -> None:
         """Make these models, and their subclasses, live in this database; wins over `Meta(db=...)`."""
         for model in models:
-            model.__redisom_database__ = self  # type: ignore[attr-defined]  # read by `database_of` alone
+            model.__redisom_database__ = self  # type: ignore[attr-defined]  # read by `store_of` alone
 
     def override(self, url: str) -> AbstractContextManager[Self]:
         """Go elsewhere for a while: `with db.override("memory://test"):`. Nests; concerns every task and thread."""
@@ -157,11 +147,11 @@ class Database:
         return keyspace
 
 
-def database_of(model: type[Record]) -> Database:
+def store_of(model: type[Record]) -> Store:
     """The database a model is bound to; `NotBoundError` when it is to none."""
     bound = getattr(model, "__redisom_database__", None)
-    database = bound if bound is not None else getattr(model, "meta").db  # noqa: B009 - declared a floor above
-    if not isinstance(database, Database):
+    store = bound if bound is not None else getattr(model, "meta").db  # noqa: B009 - declared a floor above
+    if not isinstance(store, Store):
         name = model.__name__
         raise NotBoundError(f"{name} is bound to no database: declare meta = Meta(db=...), or call db.bind({name})")
-    return database
+    return store
