@@ -49,6 +49,16 @@ class Query(Generic[M]):
     def __repr__(self) -> str:
         return f"<Query of {self._source.model.__name__}>"
 
+    @property
+    def model(self) -> type[M]:
+        """The model whose records it finds."""
+        return self._source.model
+
+    @property
+    def selection(self) -> Selection:
+        """What it asks, as data."""
+        return self._select
+
     # Building.
 
     def where(self, *conditions: Condition) -> Query[M]:

@@ -96,6 +96,11 @@ class Store:
         return self.backend.connections.transport()
 
     @property
+    def clustered(self) -> bool:
+        """Whether keys lie in slots, so that one step reaches only one of them."""
+        return self.backend.connections.address.kind == "cluster"
+
+    @property
     def redis(self) -> Any:
         """The raw `redis.asyncio` client of the running event loop."""
         return self.backend.connections.redis()

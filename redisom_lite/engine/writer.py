@@ -65,6 +65,8 @@ class Writer:
         self._acknowledged: dict[bytes, deque[bytes]] = {}
         self._count = count()
         self._process = (0, b"")
+        self._scripted = False
+        self._introduced: set[tuple[Keyspace, int]] = set()
 
     async def apply(self, changes: Sequence[Change], *, each: bool = False, sweep: int = _SWEPT_PER_STEP) -> Applied:
         """Apply changes that share a slot, in one step.
@@ -102,6 +104,23 @@ class Writer:
             if applied is not None:
                 return applied
         raise BackendError("the server and this process do not agree on the model's indexes or on the time")
+
+    async def introduce(self, step: Step) -> None:
+        """Make sure that the server has the script, and the declarations of the step's models: once per process."""
+        transport = self._transport()
+        if not self._scripted:
+            (reply,) = await transport.commands([(b"SCRIPT", b"LOAD", load("apply").text)], retry=True)
+            if isinstance(reply, RedisomError):
+                raise reply
+            self._scripted = True
+        for keyspace, partition in step.models:
+            if (keyspace, partition) not in self._introduced:
+                await declare(transport, keyspace, partition, writer=True)
+                self._introduced.add((keyspace, partition))
+
+    def forget_script(self) -> None:
+        """The server has lost its scripts: load them again before the next transaction."""
+        self._scripted = False
 
     def stamp(self, step: Step) -> Sending:
         """Make a step ready to be sent: apply.lua's arguments, with an operation token of its own."""
@@ -226,6 +245,24 @@ def packed(reply: Any) -> bytes:
         return b"l%d:%b" % (len(reply), b"".join(packed(item) for item in reply))
     text = reply if isinstance(reply, bytes) else b"%d" % reply
     return b"%b%d:%b" % (b"s" if isinstance(reply, bytes) else b"i", len(text), text)
+
+
+def unpacked(answer: bytes) -> Any:
+    """The reply that apply.lua packed."""
+    return _unpack(answer, 0)[0]
+
+
+def _unpack(text: bytes, at: int) -> tuple[Any, int]:
+    colon = text.index(b":", at)
+    kind, size, start = text[at : at + 1], int(text[at + 1 : colon]), colon + 1
+    if kind == b"l":
+        items: list[Any] = []
+        for _ in range(size):
+            item, start = _unpack(text, start)
+            items.append(item)
+        return items, start
+    part = text[start : start + size]
+    return (int(part) if kind == b"i" else part), start + size
 
 
 _REFUSALS: Final = {

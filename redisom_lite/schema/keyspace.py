@@ -35,6 +35,16 @@ class Keyspace:
         text = b"%d" % keys.int_of_member(member) if self.int_keys == b"1" else member
         return self.bases[self.partition(member)] + b":r:" + keys.encode(text)
 
+    def whole(self, member: bytes, row: list[bytes | None]) -> list[bytes | None] | None:
+        """A row with its key filled in where another program left it out; None when nothing is stored at all."""
+        position = self.schema.key.position
+        if row[position] is None:
+            if all(text is None for text in row):
+                return None
+            codec = self.schema.key.codec
+            row[position] = codec.encode(codec.of_member(member))
+        return row
+
     def registry(self, partition: int = 0) -> bytes:
         return self.bases[partition] + b":k"
 

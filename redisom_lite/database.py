@@ -1,0 +1,56 @@
+"""`Database`: where models live, and the transactions and batches over them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+from redisom_lite.batch import Batch
+from redisom_lite.engine.store import Store
+from redisom_lite.transaction import Transaction, one_attempt, repeated
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_BACKOFF: Final = 0.001
+
+
+class Database(Store):
+    """A Redis or Valkey server, or something that stands in for one.
+
+    - `url`: `redis://`, `rediss://`, `unix://`, `redis+sentinel://h1,h2/service`, `redis+cluster://h1,h2`,
+      `memory://name` (in this process, no server), `embedded://` or `embedded:///folder` (a private real server,
+      started on first use and stopped with the program).
+    - `namespace`: put before every key; databases with the same url and namespace share data.
+    - `client`: a `redis.asyncio` client of yours to send everything through, instead of connections to `url`.
+    - `timeout`: seconds one step may take, repetitions after a lost connection included.
+    - `multiplex`: whether the calls of an event loop share one connection; switched off, each has its own.
+
+    Models are bound by `Meta(db=...)` or `db.bind(...)`. `async with db:` closes the connections at its end; without
+    it they close with their event loop.
+    """
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """One attempt: `async with db.transaction() as tx:`. The block's end commits all its writes or none.
+
+        `ConflictError` if anything read has changed; an exception in the block, or its cancellation, writes nothing.
+        """
+        return one_attempt(self)
+
+    def atomic(
+        self, *, retries: int = 10, backoff: float = _BACKOFF
+    ) -> Callable[[Callable[Concatenate[Transaction, P], Awaitable[T]]], Callable[P, Awaitable[T]]]:
+        """Make a coroutine function, whose first parameter is the transaction, one that runs until it commits.
+
+        It runs again, up to `retries` times, when what it read has changed; then `ConflictError` tells the runs made
+        and the keys. `backoff` is the first pause's upper limit in seconds; pauses double, with jitter.
+        """
+        return repeated(self, retries, backoff)
+
+    def batch(self) -> Batch:
+        """Collect reads and writes of any models: `async with db.batch() as b:`. One round trip, at the block's end.
+
+        Each call returns a handle whose `result` is set then, or whose error is raised by `result`.
+        """
+        return Batch(self)
