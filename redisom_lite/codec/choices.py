@@ -1,8 +1,8 @@
 """The codec of types with a fixed list of values, `Enum` and `Literal`: a table from text to value.
 
 A value is written as its own type writes it (an enum member by its value): `red`, `3`, `1` for `True`. Where
-two values would share a text (`Literal[1, "1"]`) all are written as JSON, and as member names where that
-fails too.
+two values would share a text (`Literal[1, "1"]`) all are written as JSON, and where that fails too by
+name (`RED`) or repr.
 """
 
 from __future__ import annotations
@@ -89,4 +89,4 @@ def _as_json(choice: Any) -> bytes:
 
 
 def _as_name(choice: Any) -> bytes:
-    return choice.name.encode() if isinstance(choice, Enum) else to_json(choice)
+    return (choice.name if isinstance(choice, Enum) else repr(choice)).encode()

@@ -50,7 +50,7 @@ class StoredForm:
 
 
 def stored_form(annotation: Any) -> StoredForm:
-    """The stored form of a type; whatever pydantic raises when it has no schema for it."""
+    """The stored form of a type; raises what pydantic raises when it has no schema for it."""
     rewriting = _Rewriting(user_functions(annotation))
     schema: Any = rewriting.of(TypeAdapter(annotation).core_schema)
     with built_anew(rewriting.classes):

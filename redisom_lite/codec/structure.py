@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pydantic_core import PydanticSerializationError, ValidationError, core_schema
+from pydantic import PydanticUserError
+from pydantic_core import PydanticSerializationError, SchemaError, ValidationError, core_schema
 
 from redisom_lite.codec.base import Codec
 from redisom_lite.codec.schema_nodes import is_dict
@@ -23,7 +24,10 @@ class JsonCodec(Codec):
     __slots__ = ("_form",)
 
     def __init__(self, name: str, annotation: Any) -> None:
-        self._form = stored_form(annotation)
+        try:
+            self._form = stored_form(annotation)
+        except (PydanticUserError, SchemaError, ImportError) as error:
+            raise TypeError(f"pydantic cannot validate or serialize {name}") from error
         read = self._form.validator.validate_json
         super().__init__(name, core_schema.no_info_plain_validator_function(read))
 

@@ -18,19 +18,23 @@ _DECORATED = (
 
 
 def user_functions(annotation: Any) -> Callable[[Any], bool]:
-    """A test: is a function in the core schema of this type one that a user wrote, decorated or in
-    `Annotated`?
+    """A test for functions in the core schema of this type: did a user write it, decorated or annotated?
 
     A function that a type's own `__get_pydantic_core_schema__` brings is not: it is how the type is made.
     """
-    found = {id(function): function for function in _functions(annotation, set())}
-    return lambda function: id(function) in found
+    found = {_mark(function): function for function in _functions(annotation, {})}
+    return lambda function: _mark(function) in found
 
 
-def _functions(annotation: Any, seen: set[int]) -> Iterator[object]:
+def _mark(function: Any) -> object:
+    """What stays the same when a postponed annotation, and a lambda in it, is evaluated once more."""
+    return getattr(function, "__code__", id(function))
+
+
+def _functions(annotation: Any, seen: dict[int, Any]) -> Iterator[object]:
     if id(annotation) in seen:
         return
-    seen.add(id(annotation))
+    seen[id(annotation)] = annotation  # which also keeps its id from being given away
     if isinstance(annotation, NewType):
         yield from _functions(annotation.__supertype__, seen)
     elif isinstance(annotation, TypeAliasType):
@@ -54,7 +58,7 @@ def _of_metadata(metadata: Iterable[Any]) -> Iterator[object]:
             yield from _of_metadata(item.metadata)
 
 
-def _of_class(cls: Any, seen: set[int]) -> Iterator[object]:
+def _of_class(cls: Any, seen: dict[int, Any]) -> Iterator[object]:
     decorators = getattr(cls, "__pydantic_decorators__", None)
     for kind in _DECORATED if decorators is not None else ():
         for decorator in getattr(decorators, kind).values():
