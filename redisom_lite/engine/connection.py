@@ -75,22 +75,65 @@ class Connector:
             abandon_client(own)
 
 
-def connector(address: Address, timeout: float, node: HostPort | None = None) -> Connector:
-    """Say how to connect to an address; in a cluster, to one `node` of it."""
-    match address.kind:
-        case "memory":
-            return Connector(_memory_client(address).connection_pool.make_connection, str(address))
-        case "sentinel":
-            # Soon enough to ask again where the primary is, should this one be dead.
-            pool = _sentinel_pool(address, min(timeout, 1.0), _driver().ConnectionPool, {"protocol": 2})
-            return Connector(pool.make_connection, str(address), clients=pool.sentinel_manager.sentinels)
-        case _:
-            settings = _settings(address, timeout) | {"protocol": 2}
-            kind: Any = settings.pop("connection_class", _driver().Connection)
-            if node is not None:
-                settings["host"], settings["port"] = node
-            where = str(address) if node is None else f"{node[0]}:{node[1]}"
-            return Connector(lambda: kind(**settings), where)
+class Source:
+    """Connectors to an address."""
+
+    def __init__(self, address: Address, timeout: float) -> None:
+        self._address = address
+        self._timeout = timeout
+        self.nodes: Sequence[HostPort] = address.hosts if address.kind == "cluster" else ()
+        """Where a cluster is asked for its map; none elsewhere."""
+        self.follows = address.kind == "sentinel"
+        """Whether another connection may lead to another server."""
+        self.has_sockets = address.kind != "memory"
+
+    def connector(self, node: HostPort | None = None) -> Connector:
+        """Say how to connect; in a cluster, to one `node` of it."""
+        where = str(self._address)
+        match self._address.kind:
+            case "memory":
+                return Connector(_memory_client(self._address).connection_pool.make_connection, where)
+            case "sentinel":
+                # Soon enough to ask again where the primary is, should this one be dead.
+                patience = min(self._timeout, 1.0)
+                pool = _sentinel_pool(self._address, patience, _driver().ConnectionPool, {"protocol": 2})
+                return Connector(pool.make_connection, where, clients=pool.sentinel_manager.sentinels)
+            case _:
+                return _server_connector(_settings(self._address, self._timeout), where, node)
+
+
+class BorrowedSource:
+    """Connectors that connect the way a user's own client does."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.nodes: Sequence[HostPort] = [
+            (str(node.host), int(node.port)) for node in getattr(raw, "startup_nodes", ())
+        ]
+        pool = getattr(raw, "connection_pool", None)
+        self.follows = hasattr(pool, "sentinel_manager")
+        self.has_sockets = pool is None or not pool.connection_class.__module__.startswith("fakeredis")
+
+    def connector(self, node: HostPort | None = None) -> Connector:
+        pool = self._raw if self.nodes else self._raw.connection_pool
+        settings: dict[str, Any] = {**pool.connection_kwargs}
+        settings.setdefault("connection_class", getattr(pool, "connection_class", None))
+        for name in ("max_connections", "response_callbacks"):
+            settings.pop(name, None)
+        for name in ("maint_notifications_config", "maint_notifications_pool_handler"):
+            if name in settings:  # these speak RESP3
+                settings[name] = None
+        settings |= {"decode_responses": False, "retry": _no_retry()}
+        return _server_connector(settings, "the server of the given client", node)
+
+
+def _server_connector(settings: dict[str, Any], where: str, node: HostPort | None) -> Connector:
+    settings["protocol"] = 2
+    kind: Any = settings.pop("connection_class", None) or _driver().Connection
+    if node is not None:
+        settings["host"], settings["port"] = node
+        where = f"{node[0]}:{node[1]}"
+    return Connector(lambda: kind(**settings), where)
 
 
 def client(address: Address, timeout: float) -> Any:
@@ -112,35 +155,6 @@ def client(address: Address, timeout: float) -> Any:
         case _:
             settings = _settings(address, timeout)
             return driver.Redis.from_pool(driver.BlockingConnectionPool(max_connections=limit, **settings))
-
-
-def borrowed_connector(raw: Any, node: HostPort | None = None) -> Connector:
-    """Say how to connect the way a user's own client does; in a cluster, to one `node` of it."""
-    pool = raw if node is not None else raw.connection_pool
-    settings: dict[str, Any] = {**pool.connection_kwargs, "decode_responses": False, "protocol": 2}
-    settings["retry"] = _no_retry()
-    kind: Any = settings.pop("connection_class", None) or pool.connection_class
-    for name in ("maint_notifications_config", "maint_notifications_pool_handler"):
-        if name in settings:  # these speak RESP3
-            settings[name] = None
-    for name in ("max_connections", "response_callbacks"):
-        settings.pop(name, None)
-    if node is not None:
-        settings["host"], settings["port"] = node
-    return Connector(lambda: kind(**settings), "the server of the client")
-
-
-def nodes_of(raw: Any) -> list[HostPort] | None:
-    """The first nodes of a user's own cluster client; None for another client."""
-    if not hasattr(raw, "startup_nodes"):
-        return None
-    return [(str(node.host), int(node.port)) for node in raw.startup_nodes]
-
-
-def has_sockets(raw: Any) -> bool:
-    """Whether a user's own client connects by sockets: fakeredis does not."""
-    pool = getattr(raw, "connection_pool", None)
-    return pool is None or not pool.connection_class.__module__.startswith("fakeredis")
 
 
 def abandon_client(raw: Any) -> None:

@@ -39,38 +39,50 @@ _everyone: Final[weakref.WeakSet[Connections]] = weakref.WeakSet()
 
 
 def open_transport(
-    address: Address, *, timeout: float = DEFAULT_TIMEOUT, multiplex: bool = True
+    address: Address, *, timeout: float = DEFAULT_TIMEOUT, multiplex: bool = True, client: Any = None
 ) -> Transport:
     """Make the transport of an address for the running loop; it connects on first use.
 
-    `timeout` is a step's, in seconds; `socket_timeout` in the URL wins over it. Without `multiplex`, and for
-    `memory://`, every call has one of redis-py's connections to itself.
+    `timeout` is a step's, in seconds; `socket_timeout` in the URL wins over it. Without `multiplex`, and in
+    memory, every call has one of redis-py's connections to itself. With `client`, a redis-py client of the
+    user's, connections are made the way it makes them, and the address is not looked at.
     """
     # Here the driver is imported.
+    from redisom_lite.engine import connection as driver
     from redisom_lite.engine.cluster import Cluster
-    from redisom_lite.engine.connection import MAX_CONNECTIONS, connector
     from redisom_lite.engine.multiplex import MultiplexedServer
     from redisom_lite.engine.plain import PlainServer
 
     timeout = float(address.option("socket_timeout") or timeout)
-    limit = int(address.option("max_connections") or MAX_CONNECTIONS)
-    follows = address.kind == "sentinel"
+    limit = int(address.option("max_connections") or driver.MAX_CONNECTIONS)
+    source = driver.Source(address, timeout) if client is None else driver.BorrowedSource(client)
 
     def open_server(node: HostPort | None = None) -> Endpoint:
-        source = connector(address, timeout, node)
-        if multiplex and address.kind != "memory":
-            return MultiplexedServer(source, limit=limit, timeout=timeout, follows=follows)
-        return PlainServer(source, limit=limit, follows=follows)
+        connector = source.connector(node)
+        if multiplex and source.has_sockets:
+            return MultiplexedServer(connector, limit=limit, timeout=timeout, follows=source.follows)
+        return PlainServer(connector, limit=limit, follows=source.follows)
 
-    endpoint = Cluster(address.hosts, open_server) if address.kind == "cluster" else open_server()
+    endpoint = Cluster(source.nodes, open_server) if source.nodes else open_server()
     return StepTransport(endpoint, timeout=timeout)
 
 
 class Connections:
-    """The transports and raw clients of one address, one of each per running loop."""
+    """The transports and raw clients of one address, one of each per running loop.
 
-    def __init__(self, address: Address, *, timeout: float = DEFAULT_TIMEOUT, multiplex: bool = True) -> None:
+    A `client` of the user's, if given, takes the address's place: it is the raw one, and stays his to close.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        multiplex: bool = True,
+        client: Any = None,
+    ) -> None:
         self.address = address
+        self._client = client
         self._timeout = timeout
         self._multiplex = multiplex
         self._server: EmbeddedServer | None = None
@@ -94,6 +106,8 @@ class Connections:
 
     def redis(self) -> Any:
         """The raw redis-py client of the running loop; it connects on first use."""
+        if self._client is not None:
+            return self._client
         mine = self._of(asyncio.get_running_loop())
         if mine.client is None:
             from redisom_lite.engine.connection import client
@@ -107,13 +121,15 @@ class Connections:
             if mine is None:
                 for loop in [loop for loop in self._loops if loop.is_closed()]:
                     self._loops.pop(loop).abandon()
-                transport = open_transport(self._resolved(), timeout=self._timeout, multiplex=self._multiplex)
+                transport = open_transport(
+                    self._resolved(), timeout=self._timeout, multiplex=self._multiplex, client=self._client
+                )
                 mine = self._loops[running] = _Loop(transport)
             return mine
 
     def _resolved(self) -> Address:
         """Where to connect to: for an embedded server, which is started now if it is not yet, its socket."""
-        if self.address.kind != "embedded":
+        if self.address.kind != "embedded" or self._client is not None:
             return self.address
         if self._server is None:
             from redisom_lite.engine.embedded import start

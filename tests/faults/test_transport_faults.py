@@ -1,0 +1,657 @@
+"""The transport while things break: cut, slow, silent, garbled, killed, stopped, cancelled, forked."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import signal
+import threading
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from redisom_lite.engine.address import parse
+from redisom_lite.engine.embedded import start
+from redisom_lite.engine.pool import Connections, open_transport
+from redisom_lite.engine.scripts import from_text
+from redisom_lite.engine.transport import StepTransport, Transport
+from redisom_lite.errors import (
+    AccessDeniedError,
+    BackendError,
+    BackendTimeoutError,
+    DeclarationError,
+    LoadingError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    UnavailableError,
+)
+from tests.faults.proxy import Proxy
+from tests.servers import command
+
+ECHO = from_text("echo", b"return {KEYS[1], ARGV[1]}")
+BIG = from_text("big", b"return string.rep('x', tonumber(ARGV[1]))")
+SLOW = from_text(
+    "slow",
+    b"local t = redis.call('TIME') local till = t[1] * 1000000 + t[2] + ARGV[1] "
+    b"repeat t = redis.call('TIME') until t[1] * 1000000 + t[2] > till return 1",
+)
+
+kinds = pytest.mark.parametrize("multiplex", [True, False], ids=["multiplexed", "plain"])
+
+
+@pytest.fixture
+def socket(real_url: str) -> str:
+    return parse(real_url).path
+
+
+@pytest.fixture
+async def proxy(socket: str) -> AsyncIterator[Proxy]:
+    async with Proxy(socket) as running:
+        yield running
+
+
+@pytest.fixture(params=["multiplexed", "plain"])
+async def transport(request: pytest.FixtureRequest, proxy: Proxy) -> AsyncIterator[Transport]:
+    opened = open_transport(parse(proxy.url), timeout=2, multiplex=request.param == "multiplexed")
+    yield opened
+    await opened.aclose(0)
+
+
+async def test_call_after_the_connection_was_cut_connects_again(transport: Transport, proxy: Proxy) -> None:
+    await transport.call(ECHO, [b"k"], ["a"])
+    proxy.cut()
+    await asyncio.sleep(0.02)
+    assert await transport.call(ECHO, [b"k"], ["b"]) == [b"k", b"b"]
+    assert proxy.accepted == 2
+
+
+@pytest.mark.parametrize("after", range(0, 60, 7))
+async def test_call_cut_anywhere_in_the_request_is_repeated(
+    transport: Transport, proxy: Proxy, after: int
+) -> None:
+    await transport.call(ECHO, [b"k"], ["a"])
+    proxy.cut_after_requests = after
+    assert await transport.call(ECHO, [b"k"], ["b" * 100]) == [b"k", b"b" * 100]
+
+
+@pytest.mark.parametrize("after", [0, 1, 5, 11, 17, 100])
+async def test_call_cut_anywhere_in_the_reply_is_repeated(
+    transport: Transport, proxy: Proxy, after: int
+) -> None:
+    await transport.call(ECHO, [b"k"], ["a"])
+    proxy.cut_after_replies = after
+    assert await transport.call(ECHO, [b"k"], ["b" * 100]) == [b"k", b"b" * 100]
+
+
+async def test_commands_cut_in_the_reply_are_not_repeated(transport: Transport, proxy: Proxy) -> None:
+    await transport.commands([("SET", "n", "0")])
+    proxy.cut_after_replies = 1
+    with pytest.raises(UnavailableError) as caught:
+        await transport.commands([("INCR", "n")])
+    assert caught.value.outcome == "unknown"
+    assert await transport.commands([("GET", "n")]) == [b"1"]
+
+
+async def test_commands_that_may_be_repeated_are(transport: Transport, proxy: Proxy) -> None:
+    await transport.commands([("SET", "n", "7")])
+    proxy.cut_after_replies = 1
+    assert await transport.commands([("GET", "n"), ("PING",)], retry=True) == [b"7", b"PONG"]
+
+
+async def test_commands_that_were_never_sent_are_sent_again(transport: Transport, proxy: Proxy) -> None:
+    proxy.refusing = True
+    asyncio.get_running_loop().call_later(0.2, setattr, proxy, "refusing", False)
+    assert await transport.commands([("INCR", "n")]) == [1]
+
+
+async def test_call_to_no_server_fails_at_the_deadline_without_effect() -> None:
+    transport = open_transport(parse("redis://127.0.0.1:1"), timeout=0.3)
+    began = time.monotonic()
+    with pytest.raises(UnavailableError, match="refused") as caught:
+        await transport.call(ECHO, [b"k"], ["a"])
+    assert caught.value.outcome == "none"
+    assert 0.1 < time.monotonic() - began < 1
+    assert isinstance(caught.value.__cause__, Exception)
+    await transport.aclose()
+
+
+async def test_calls_to_no_server_do_not_storm_it(proxy: Proxy) -> None:
+    proxy.refusing = True
+    transport = open_transport(parse(proxy.url), timeout=1)
+    outcomes = await asyncio.gather(
+        *(transport.call(ECHO, [b"k"], [i]) for i in range(200)), return_exceptions=True
+    )
+    assert all(isinstance(it, UnavailableError) and it.outcome == "none" for it in outcomes)
+    assert proxy.accepted < 60
+    await transport.aclose()
+
+
+async def test_call_without_an_answer_times_out_and_later_ones_work(
+    transport: Transport, proxy: Proxy
+) -> None:
+    await transport.call(ECHO, [b"k"], ["a"])
+    proxy.hang()
+    began = time.monotonic()
+    with pytest.raises(BackendTimeoutError) as caught:
+        await transport.call(ECHO, [b"k"], ["b"])
+    assert caught.value.outcome == "unknown"
+    assert 1.9 < time.monotonic() - began < 2.5
+    proxy.resume()
+    assert await transport.call(ECHO, [b"k"], ["c"]) == [b"k", b"c"]
+
+
+async def test_call_to_a_server_silent_from_the_start_times_out_without_effect(
+    transport: Transport, proxy: Proxy
+) -> None:
+    proxy.hang()
+    with pytest.raises(BackendTimeoutError):
+        await transport.call(ECHO, [b"k"], ["b"])
+
+
+@kinds
+async def test_call_to_a_stopped_server_times_out_and_recovers(multiplex: bool) -> None:
+    server = start()
+    pid = int(
+        next(line for line in command(server.socket, "INFO server").splitlines() if "process_id" in line)[11:]
+    )
+    transport = open_transport(parse(server.url), timeout=0.5, multiplex=multiplex)
+    await transport.call(ECHO, [b"k"], ["a"])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        outcomes = await asyncio.gather(
+            *(transport.call(ECHO, [b"k"], [i]) for i in range(20)), return_exceptions=True
+        )
+        assert {type(it) for it in outcomes} == {BackendTimeoutError}
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert await transport.call(ECHO, [b"k"], ["b"]) == [b"k", b"b"]
+    await transport.aclose()
+    server.stop()
+
+
+@kinds
+async def test_calls_survive_a_restart_of_the_server(tmp_path: Any, multiplex: bool) -> None:
+    first = start(tmp_path)
+    connections = Connections(parse(f"embedded://{tmp_path}"), multiplex=multiplex)
+    transport = connections.transport()
+    assert await transport.call(ECHO, [b"k"], ["a"]) == [b"k", b"a"]
+    command(first.socket, "CLIENT KILL TYPE normal")
+    assert await transport.call(ECHO, [b"k"], ["b"]) == [b"k", b"b"]
+    await connections.aclose()
+    first.stop()
+
+
+async def test_calls_while_clients_are_killed_all_get_their_replies(real_url: str, socket: str) -> None:
+    transport = open_transport(parse(real_url))
+    stop = threading.Event()
+
+    def kill() -> None:
+        while not stop.wait(0.01):
+            command(socket, "CLIENT KILL TYPE normal SKIPME yes")
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        for _ in range(20):
+            replies = await asyncio.gather(*(transport.call(ECHO, [b"k"], [i]) for i in range(200)))
+            assert [int(reply[1]) for reply in replies] == list(range(200))
+    finally:
+        stop.set()
+        killer.join()
+    await transport.aclose()
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00" * 50, b"*-7\r\n", b":x\r\n"]
+)
+async def test_call_answered_with_garbage_is_repeated(
+    transport: Transport, proxy: Proxy, garbage: bytes
+) -> None:
+    await transport.call(ECHO, [b"k"], ["a"])
+    proxy.replace_reply = garbage
+    assert await transport.call(ECHO, [b"k"], ["b"]) == [b"k", b"b"]
+
+
+async def test_reply_nobody_asked_for_ends_the_connection(proxy: Proxy) -> None:
+    transport = open_transport(parse(proxy.url))
+    await transport.call(ECHO, [b"k"], ["a"])
+    proxy.replace_reply = b"*2\r\n$1\r\nk\r\n$1\r\nb\r\n+STRAY\r\n"
+    assert await transport.call(ECHO, [b"k"], ["b"]) == [b"k", b"b"]
+    await asyncio.sleep(0.02)
+    assert await transport.call(ECHO, [b"k"], ["c"]) == [b"k", b"c"]
+    assert proxy.accepted == 2
+    await transport.aclose()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [(b"LOADING Redis is loading", LoadingError), (b"TRYAGAIN x", LoadingError)]
+)
+async def test_call_refused_for_the_moment_is_repeated(
+    transport: Transport, proxy: Proxy, text: bytes, kind: type[BackendError]
+) -> None:
+    await transport.call(ECHO, [b"k"], ["a"])
+    proxy.replace_reply = b"-" + text + b"\r\n"
+    assert await transport.call(ECHO, [b"k"], ["b"]) == [b"k", b"b"]
+    proxy.replace_reply = b"-" + text + b"\r\n"
+    if "LOADING" in str(text):  # redis-py ends the connection over it
+        return
+    assert isinstance((await transport.commands([("PING",)]))[0], kind)
+
+
+async def test_session_cut_in_the_middle_is_unknown_and_its_connection_discarded(
+    transport: Transport, proxy: Proxy
+) -> None:
+    async def transact() -> None:
+        async with transport.session() as session:
+            await session.send("WATCH", "k")
+            await session.send_many([("MULTI",), ("INCR", "k")])
+            proxy.cut_after_replies = 1
+            await session.send("EXEC")
+
+    with pytest.raises(UnavailableError) as caught:
+        await transact()
+    assert caught.value.outcome == "unknown"
+    async with transport.session() as session:
+        assert await session.send("GET", "k") == b"1"
+
+
+async def test_session_after_its_idle_connection_was_cut_gets_another(
+    transport: Transport, proxy: Proxy
+) -> None:
+    async with transport.session() as session:
+        await session.send("PING")
+    proxy.cut()
+    await asyncio.sleep(0.02)
+    async with transport.session() as session:
+        assert await session.send("PING") == b"PONG"
+
+
+async def test_transport_vanished_under_asyncio_becomes_unavailable(real_url: str) -> None:
+    transport = open_transport(parse(real_url))
+    assert isinstance(transport, StepTransport)
+    await transport.call(ECHO, [b"k"], ["a"])
+    wire = transport._endpoint._wire  # type: ignore[attr-defined] # to break it from inside
+
+    def vanished(data: bytes) -> None:
+        raise TypeError("'NoneType' object is not callable")
+
+    wire._transport = type("Gone", (), {"write": staticmethod(vanished), "abort": wire._transport.abort})()
+    with pytest.raises(UnavailableError) as caught:
+        await transport.commands([("PING",)])
+    assert isinstance(caught.value.__cause__, TypeError)
+    assert await transport.commands([("PING",)]) == [b"PONG"]
+    await transport.aclose()
+
+
+@kinds
+async def test_cancellation_storm_never_mixes_replies(real_url: str, multiplex: bool) -> None:
+    transport = open_transport(parse(real_url), multiplex=multiplex)
+    chance = random.Random(7)
+    total = 6000 if multiplex else 1500
+    finished = cancelled = 0
+
+    async def one(number: int) -> None:
+        assert await transport.call(ECHO, [b"k"], [number]) == [b"k", str(number).encode()]
+
+    for base in range(0, total, 300):
+        tasks = [asyncio.create_task(one(base + i)) for i in range(300)]
+        for _ in range(chance.randrange(6)):
+            await asyncio.sleep(0)
+        for task in tasks:
+            if chance.random() < 0.5:
+                task.cancel()
+            if chance.random() < 0.02:
+                await asyncio.sleep(0)
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            assert outcome is None or isinstance(outcome, asyncio.CancelledError)
+            finished += outcome is None
+            cancelled += outcome is not None
+    assert min(finished, cancelled) > total / 10
+    assert await transport.call(ECHO, [b"k"], ["end"]) == [b"k", b"end"]
+    await transport.aclose()
+
+
+async def test_cancelled_call_not_written_yet_is_never_sent(real_url: str) -> None:
+    transport = open_transport(parse(real_url))
+    await transport.commands([("SET", "n", "0")])
+    first = asyncio.ensure_future(transport.commands([("INCR", "n")]))
+    second = asyncio.ensure_future(transport.commands([("INCR", "n")]))
+    asyncio.get_running_loop().call_soon(second.cancel)
+    await asyncio.wait([first, second])
+    assert second.cancelled()
+    assert await transport.commands([("GET", "n")]) == [b"1"]
+    await transport.aclose()
+
+
+async def test_cancelled_sessions_leave_no_connection_behind(real_url: str) -> None:
+    transport = open_transport(parse(f"{real_url}&max_connections=5"))
+    chance = random.Random(3)
+
+    async def one() -> None:
+        async with transport.session() as session:
+            await session.send("WATCH", "k")
+            await session.send_many([("MULTI",), ("INCR", "k"), ("EXEC",)])
+
+    for _ in range(30):
+        tasks = [asyncio.create_task(one()) for _ in range(20)]
+        for _task in tasks:
+            await asyncio.sleep(chance.random() * 0.0005)
+            chance.choice(tasks).cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(2):
+        for _ in range(10):
+            await one()
+    await transport.aclose()
+
+
+async def test_reply_of_fifty_megabytes_arrives_and_others_with_it(transport: Transport) -> None:
+    size = 50_000_000
+    big, *small = await asyncio.gather(
+        transport.call(BIG, [], [size]), *(transport.call(ECHO, [b"k"], [i]) for i in range(50))
+    )
+    assert len(big) == size
+    assert [int(reply[1]) for reply in small] == list(range(50))
+
+
+async def test_request_of_fifty_megabytes_arrives(transport: Transport) -> None:
+    value = random.Random(1).randbytes(50_000_000)
+    assert (await transport.call(ECHO, [b"k"], [value]))[1] == value
+
+
+async def test_requests_faster_than_the_line_wait_in_order_and_in_bounds(proxy: Proxy) -> None:
+    transport = open_transport(parse(proxy.url))
+    assert isinstance(transport, StepTransport)
+    await transport.call(ECHO, [b"k"], ["warm"])
+    wire: Any = transport._endpoint._wire  # type: ignore[attr-defined] # to look at its buffer
+    proxy.delay, proxy.piece = 0.001, 1 << 20
+    done: list[int] = []
+    peak = 0
+
+    async def one(number: int) -> None:
+        nonlocal peak
+        value = bytes([number % 256]) * 100_000
+        assert (await transport.call(ECHO, [b"k"], [value]))[1] == value
+        done.append(number)
+        peak = max(peak, wire._transport.get_write_buffer_size(), wire._unanswered)
+
+    await asyncio.gather(*(one(i) for i in range(400)))
+    assert done == sorted(done)
+    assert peak < 12_000_000
+    await transport.aclose()
+
+
+async def test_wire_silent_for_long_is_asked_before_it_is_trusted(proxy: Proxy) -> None:
+    transport = open_transport(parse(proxy.url), timeout=5)
+    assert isinstance(transport, StepTransport)
+    await transport.call(ECHO, [b"k"], ["a"])
+    wire: Any = transport._endpoint._wire  # type: ignore[attr-defined] # to age it
+    wire.heard_at -= 1000
+    assert await transport.call(ECHO, [b"k"], ["b"]) == [b"k", b"b"]
+    assert proxy.accepted == 1
+    wire.heard_at -= 1000
+    proxy.hang()
+    asyncio.get_running_loop().call_later(1.05, proxy.resume)  # the PING has a second
+    assert await transport.call(ECHO, [b"k"], ["c"]) == [b"k", b"c"]
+    assert proxy.accepted == 2
+    await transport.aclose()
+
+
+async def test_deadline_shorter_than_others_is_kept(proxy: Proxy) -> None:
+    transport = open_transport(parse(proxy.url), timeout=5)
+    async with transport.session() as session:
+        with pytest.raises(BackendTimeoutError):
+            await session.send("BLPOP", "q", "0", timeout=0.2)
+    await transport.aclose()
+
+
+@kinds
+async def test_write_to_a_replica_is_read_only_soon(multiplex: bool) -> None:
+    with start() as server:
+        transport = open_transport(parse(server.url), multiplex=multiplex)
+        await transport.commands([("REPLICAOF", "127.0.0.1", "1")])
+        began = time.monotonic()
+        with pytest.raises(ReadOnlyError) as caught:
+            await transport.call(from_text("t", b"return redis.call('SET', KEYS[1], 'v')"), [b"k"], [])
+        assert caught.value.outcome == "none"
+        assert time.monotonic() - began < 1
+        assert await transport.call(from_text("t", b"return redis.call('GET', KEYS[1])"), [b"k"], []) is None
+        await transport.aclose()
+
+
+@kinds
+async def test_write_at_maxmemory_is_out_of_memory(multiplex: bool) -> None:
+    with start() as server:
+        transport = open_transport(parse(server.url), multiplex=multiplex)
+        await transport.commands([("CONFIG", "SET", "maxmemory", "1")])
+        with pytest.raises(OutOfMemoryError) as caught:
+            await transport.call(from_text("t", b"return redis.call('SET', KEYS[1], 'v')"), [b"k"], [])
+        assert caught.value.outcome == "none"
+        (refusal,) = await transport.commands([("SET", "k", "v")])
+        assert isinstance(refusal, OutOfMemoryError)
+        await transport.aclose()
+
+
+@kinds
+async def test_wrong_password_is_denied_at_once_and_not_shown(socket: str, multiplex: bool) -> None:
+    transport = open_transport(parse(f"unix://default:hunter2@{socket}"), multiplex=multiplex)
+    command(socket, "ACL SETUSER default >right resetpass >right")
+    try:
+        with pytest.raises(AccessDeniedError) as caught:
+            async with asyncio.timeout(2):
+                await transport.call(ECHO, [b"k"], ["v"])
+    finally:
+        right = open_transport(parse(f"unix://default:right@{socket}"))
+        await right.commands([("ACL", "SETUSER", "default", "nopass")])
+        await right.aclose()
+    assert caught.value.outcome == "none"
+    assert "hunter2" not in str(caught.value)
+    await transport.aclose()
+
+
+@kinds
+async def test_forbidden_command_is_denied(socket: str, multiplex: bool) -> None:
+    command(socket, "ACL SETUSER bob on >pw ~x* +@all -set")
+    transport = open_transport(parse(f"unix://bob:pw@{socket}"), multiplex=multiplex)
+    (refusal,) = await transport.commands([("SET", "x", "1")])
+    assert isinstance(refusal, AccessDeniedError)
+    with pytest.raises(AccessDeniedError):
+        await transport.call(from_text("t", b"return redis.call('SET', KEYS[1], 'v')"), [b"x"], [])
+    with pytest.raises(AccessDeniedError):
+        await transport.call(ECHO, [b"other"], ["v"])
+    await transport.aclose()
+
+
+async def test_server_busy_with_a_script_is_waited_for(real_url: str, socket: str) -> None:
+    command(socket, "CONFIG SET busy-reply-threshold 50")
+    one, two = open_transport(parse(real_url)), open_transport(parse(real_url))
+    await two.commands([("PING",)])
+    slow = asyncio.ensure_future(one.call(SLOW, [], [400_000]))
+    await asyncio.sleep(0.1)
+    assert await two.call(ECHO, [b"k"], ["v"]) == [b"k", b"v"]
+    assert await slow == 1
+    command(socket, "CONFIG SET busy-reply-threshold 5000")
+    await one.aclose()
+    await two.aclose()
+
+
+async def test_unknown_option_in_the_url_is_a_declaration_error(real_url: str) -> None:
+    transport = open_transport(parse(f"{real_url}&sokcet_timeout=3"))
+    with pytest.raises(DeclarationError, match="sokcet_timeout"):
+        await transport.commands([("PING",)])
+    with pytest.raises(DeclarationError):
+        open_transport(parse("redis://h?health_check_interval=often"))
+
+
+# Loops, threads and processes
+
+
+def clients(socket: str) -> int:
+    return command(socket, "CLIENT LIST").count(" addr=") - 1
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 2
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert condition()
+
+
+@kinds
+def test_connections_through_several_loops_leave_none_behind(
+    real_url: str, socket: str, multiplex: bool
+) -> None:
+    connections = Connections(parse(real_url), multiplex=multiplex)
+    before = clients(socket)
+
+    async def use() -> None:
+        transport = connections.transport()
+        assert transport is connections.transport()
+        await asyncio.gather(*(transport.call(ECHO, [b"k"], [i]) for i in range(10)))
+        async with transport.session() as session:
+            await session.send("PING")
+        await connections.redis().ping()
+        assert clients(socket) > before
+
+    for _ in range(3):
+        asyncio.run(use())
+    gc.collect()
+    wait_for(lambda: clients(socket) == before)
+
+
+@kinds
+def test_connections_of_a_loop_closed_without_ceremony_are_closed_by_the_next(
+    real_url: str, socket: str, multiplex: bool
+) -> None:
+    connections = Connections(parse(real_url), multiplex=multiplex)
+    before = clients(socket)
+
+    async def use() -> None:
+        await connections.transport().call(ECHO, [b"k"], ["v"])
+        async with connections.transport().session() as session:
+            await session.send("PING")
+        await connections.redis().ping()
+
+    for _ in range(2):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(use())
+        loop.close()
+    asyncio.run(connections.aclose())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [str(it.message) for it in caught if "loop" not in str(it.message)] == []
+    wait_for(lambda: clients(socket) == before)
+
+
+def test_connections_in_several_threads_are_separate(real_url: str, socket: str) -> None:
+    connections = Connections(parse(real_url))
+    failures: list[BaseException] = []
+
+    async def use() -> None:
+        transport = connections.transport()
+        for i in range(200):
+            assert await transport.call(ECHO, [b"k"], [i]) == [b"k", str(i).encode()]
+
+    def run() -> None:
+        try:
+            asyncio.run(use())
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_connections_closed_from_another_loop_close_everywhere(real_url: str, socket: str) -> None:
+    connections = Connections(parse(real_url))
+    before = clients(socket)
+    ready, leave = threading.Event(), threading.Event()
+
+    async def use() -> None:
+        await connections.transport().call(ECHO, [b"k"], ["v"])
+        ready.set()
+        await asyncio.to_thread(leave.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=[use()])
+    thread.start()
+    ready.wait()
+    asyncio.run(connections.aclose())
+    wait_for(lambda: clients(socket) == before)
+    leave.set()
+    thread.join()
+
+
+async def test_connections_dropped_while_the_loop_runs_close(real_url: str, socket: str) -> None:
+    before = clients(socket)
+    connections = Connections(parse(real_url))
+    await connections.transport().call(ECHO, [b"k"], ["v"])
+    del connections
+    gc.collect()
+    for _ in range(50):
+        await asyncio.sleep(0.01)
+        if clients(socket) == before:
+            break
+    assert clients(socket) == before
+
+
+async def test_connections_used_after_close_open_anew(real_url: str) -> None:
+    connections = Connections(parse(real_url))
+    for _ in range(2):
+        assert await connections.transport().call(ECHO, [b"k"], ["v"]) == [b"k", b"v"]
+        await connections.aclose()
+
+
+@kinds
+async def test_forked_child_connects_anew_and_leaves_the_parent_alone(real_url: str, multiplex: bool) -> None:
+    connections = Connections(parse(real_url), multiplex=multiplex)
+    transport = connections.transport()
+    await transport.call(ECHO, [b"k"], ["parent"])
+    under_way = [asyncio.ensure_future(transport.call(ECHO, [b"k"], [i])) for i in range(20)]
+    await asyncio.sleep(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons about fork and threads
+        pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+
+            async def child() -> None:
+                assert connections.transport() is not transport
+                for i in range(50):
+                    reply = await connections.transport().call(ECHO, [b"k"], [1000 + i])
+                    assert reply == [b"k", str(1000 + i).encode()]
+                await connections.aclose()
+
+            asyncio.run(child())
+            status = 0
+        finally:
+            os._exit(status)
+    replies = await asyncio.gather(*under_way)
+    assert [int(reply[1]) for reply in replies] == list(range(20))
+    for i in range(50):
+        assert await transport.call(ECHO, [b"k"], [i]) == [b"k", str(i).encode()]
+    _, status = await asyncio.to_thread(os.waitpid, pid, 0)
+    assert status == 0
+    await connections.aclose()
+
+
+def test_embedded_server_is_started_once_and_stopped_at_the_close() -> None:
+    connections = Connections(parse("embedded://"))
+
+    async def use() -> int:
+        return int((await connections.transport().commands([("INCR", "n")]))[0])
+
+    assert [asyncio.run(use()), asyncio.run(use())] == [1, 2]
+    assert connections._server is not None
+    path = connections._server.socket
+    asyncio.run(connections.aclose())
+    assert not os.path.exists(path)  # noqa: PTH110 # one look at the disk
