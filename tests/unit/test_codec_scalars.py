@@ -123,7 +123,11 @@ def test_encode_a_datetime_of_any_zone_keeps_wall_time_and_offset(moment: dateti
         (Decimal, 2, b"2"),
         (datetime, datetime(2024, 2, 29, 1, 2, 3, 4), b"2024-02-29T01:02:03.000004"),
         (datetime, datetime(2024, 2, 29, tzinfo=UTC), b"2024-02-29T00:00:00+00:00"),
-        (datetime, datetime(2024, 1, 1, 1, tzinfo=timezone(timedelta(seconds=61))), b"2024-01-01T00:58:59+00:00"),
+        (
+            datetime,
+            datetime(2024, 1, 1, 1, tzinfo=timezone(timedelta(seconds=61))),
+            b"2024-01-01T00:58:59+00:00",
+        ),
         (date, date(2024, 2, 29), b"2024-02-29"),
         (time, time(1, 2, 3), b"01:02:03"),
         (timedelta, timedelta(days=1, seconds=2), b"P1DT2S"),
