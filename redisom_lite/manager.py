@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, overload
 
 from typing_extensions import Self, TypeVar
 
+from redisom_lite import checking
 from redisom_lite.bulk import Progress, delete_many, save_many
+from redisom_lite.checking import IndexReport
 from redisom_lite.engine.store import store_of
 from redisom_lite.errors import AlreadyExistsError, DeclarationError, QueryError, RedisomError
 from redisom_lite.plan.expression import Condition
@@ -188,6 +190,32 @@ class Manager(Objects, Generic[M]):
     async def delete_many(self, pks: Iterable[Any], *, batch_size: int = BATCH_SIZE) -> int:
         """Delete the records with these keys, `batch_size` in each step; how many there were."""
         return await delete_many(self.site(), _several(pks), batch_size=batch_size)
+
+    # Upkeep.
+
+    async def sweep(self) -> int:
+        """Clean up what records left in the indexes when their lifetime ended; how many records.
+
+        Never needed for right answers: queries and writes pass over such records, and clean a few each time.
+        """
+        return await checking.sweep(self.site())
+
+    async def check(self, *, repair: bool = False, progress: Progress | None = None) -> IndexReport:
+        """Compare every record with every index entry, both ways, while others go on writing.
+
+        `repair` makes the indexes what the records say, and drops what no record claims. `progress(checked, total)` is
+        called as it goes; `total` is None until the end. Redis: SCAN over the whole database, and bounded steps.
+        """
+        return await checking.check(self.site(), repair=repair, progress=progress)
+
+    async def reindex(self, *, progress: Progress | None = None) -> int:
+        """Index every record anew, and make the declared indexes ready; how many records.
+
+        For an index declared after records had been written, and for hashes that other programs wrote. Online, in
+        bounded steps; after a kill, the next run goes on where the last stopped. `IndexNotReadyError` when a process that
+        does not declare the index has written meanwhile.
+        """
+        return await checking.reindex(self.site(), progress)
 
     # Queries.
 

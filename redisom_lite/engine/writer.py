@@ -90,11 +90,11 @@ class Writer:
         """Apply one change; its result, or its error raised."""
         return (await self.apply(((keyspace, mutation),))).results[0]
 
-    async def sweep(self, keyspace: Keyspace, partition: int, limit: int) -> None:
-        """Clean up to `limit` overdue records of a partition."""
+    async def sweep(self, keyspace: Keyspace, partition: int, limit: int) -> int:
+        """Clean up to `limit` overdue records of a partition; how many."""
         step = Step((), sweep=limit)
         step.model(keyspace, partition)
-        await self._send(step)
+        return int((await self._send(step)).results[0])
 
     async def _send(self, step: Step) -> Applied:
         script, transport = load("apply"), self._transport()

@@ -190,6 +190,23 @@ def increase(member: bytes, steps: Sequence[Step], *, version: int | None = None
     return Mutation(b"inc", member, tuple(args))
 
 
+def mend(schema: ModelSchema, member: bytes, values: Mapping[str, Any], row: Row, absent: Iterable[str]) -> Mutation:
+    """Index a stored record anew from the values read of it; its result is 0 if they are not what is stored any more.
+
+    `row` is that of `values`, with the defaults of the fields named in `absent`, which the record lacks.
+    """
+    missing = frozenset(absent)
+    stored = [spec for spec in schema.fields if spec.name not in missing and spec.kind is not Kind.KEY]
+    filled = [
+        word
+        for name in missing
+        if (text := row[schema.by_name[name].position]) is not None
+        for word in (name.encode(), text)
+    ]
+    items = index_items(schema, schema.fields, values, row)
+    return Mutation(b"mend", member, (*_fields(stored, row), b"%d" % (len(filled) // 2), *filled, *items))
+
+
 def look(member: bytes, tags: Sequence[bytes]) -> Mutation:
     """Clean up after a record that indexes list but that is gone."""
     return Mutation(b"look", member, (b"%d" % len(tags), *tags))

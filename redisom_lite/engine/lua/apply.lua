@@ -570,6 +570,46 @@ function mutate.look(model)
   return 1
 end
 
+-- mend model key member | n (name text)... | nulls: n name... | absent: n (name text)... | items
+-- Index a stored record anew from its values, which the caller read: 0 if they are not what is stored any more. Every
+-- entry is written again, known or not, the deadline follows the key's own expiry, and absent fields get their default.
+function mutate.mend(model)
+  local position, member = take_number(), take()
+  local fields, nulls, absent, items = take_fields(), take_list(), take_fields(), take_items()
+  local record = open_record(model, position, member)
+  if not record.stored then return 0 end
+  local null_names = ',' .. (redis.call('HGET', record.key, '_null') or '') .. ','
+  for n = 1, #fields do
+    if redis.call('HGET', record.key, fields[n][1]) ~= fields[n][2] then return 0 end
+  end
+  for n = 1, #nulls do
+    if not find(null_names, ',' .. nulls[n] .. ',', 1, true) then return 0 end
+  end
+  local conflict = claim_conflict(record, items)
+  if conflict then return nil, conflict end
+  for n = 1, #absent do
+    if redis.call('HEXISTS', record.key, absent[n][1]) == 1 then return 0 end
+    record.fields[absent[n][1]] = absent[n][2]
+  end
+  local before = composite_tokens(record)
+  for _, composite in ipairs(model.composites) do
+    for _, token in ipairs(before[composite.tag] or {}) do
+      put_in(sorted, model.base .. ':c:' .. composite.tag .. ':' .. composite.range .. ':' .. token, 'c', member, false)
+    end
+  end
+  for id in pairs(record.index) do reindex_field(record, sub(id, 1, 1), sub(id, 2), nil) end
+  record.index, record.order, record.live, record.indexed, record.registered = {}, {}, true, false, false
+  local left = redis.call('PTTL', record.key)
+  if left < 0 then
+    if record.deadline then set_deadline(record, nil) end
+  elseif not record.deadline or math.abs(record.deadline - now - left) > 1000 then
+    set_deadline(record, now + left)
+  end
+  apply_items(record, items)
+  finish(record)
+  return 1
+end
+
 -- Phase 1: decide.
 local results, failures, plain = {}, {}, true
 for n = 1, take_number() do
@@ -715,6 +755,10 @@ for key, changes in pairs(sets) do
   end
 end
 
+if #results == 0 then
+  -- a step without mutations only sweeps, and says how much
+  plain, results = false, { #swept }
+end
 local reply = plain and { 'O' } or { 'O', results }
 if #failures > 0 then
   reply = { 'O', results, failures }

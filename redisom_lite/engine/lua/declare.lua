@@ -42,6 +42,10 @@ for n = 1, tonumber(ARGV[5]) do
   else
     state = empty and 'ready' or 'building'
     set(name, state, definition)
+    if known[name] and not empty then
+      -- entries of another form must not stand beside the new ones; those a record claims go when it is indexed anew
+      redis.call('UNLINK', base .. ':i:' .. name, base .. ':x:' .. name)
+    end
   end
   if state ~= 'ready' then waiting[#waiting + 1] = name .. ':' .. state end
 end

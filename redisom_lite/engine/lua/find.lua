@@ -57,8 +57,15 @@ local now_text = format('%.0f', now)
 local registry, due = base .. ':k', base .. ':due'
 local total = redis.call('ZCARD', registry)
 local overdue = redis.call('ZCOUNT', due, '-inf', '(' .. now_text)
-local started = os.clock()
-local function out_of_time() return (os.clock() - started) * 1000 > budget_ms end
+-- Milliseconds: os.clock where the server has it, else TIME, which moves during a script on just those servers.
+local has_clock, processor = pcall(function() return os.clock end)
+local function stopwatch()
+  if has_clock and processor then return processor() * 1000 end
+  local t = redis.call('TIME')
+  return t[1] % 100000 * 1000 + t[2] / 1000
+end
+local started = stopwatch()
+local function out_of_time() return stopwatch() - started > budget_ms end
 
 -- Bounds whose ties need the real value are read closed and tested again.
 local function needs_test(i)

@@ -172,55 +172,111 @@ local function in_lex_bounds(i, form)
   return true
 end
 
+-- What the record itself says of its tokens: the text of one section of `_ix`, (length : token)..., or nil.
+local function index_section(base, int_keys, member, id)
+  local text = redis.call('HGET', record_key(base, int_keys, member), '_ix')
+  local pos = 1
+  while text and pos <= #text do
+    local equals = find(text, '=', pos, true)
+    local name, from = sub(text, pos, equals - 1), equals + 1
+    pos = from
+    while byte(text, pos) ~= 59 do -- ';'
+      local colon = find(text, ':', pos, true)
+      pos = colon + 1 + tonumber(sub(text, pos, colon - 1))
+    end
+    if name == id then return sub(text, from, pos - 1) end
+    pos = pos + 1
+  end
+end
+local function section_has(section, tokens)
+  local pos = 1
+  while pos <= #section do
+    local colon = find(section, ':', pos, true)
+    local last = colon + tonumber(sub(section, pos, colon - 1))
+    if tokens[sub(section, colon + 1, last)] then return true end
+    pos = last + 1
+  end
+  return false
+end
+local function set_of(list)
+  local set = {}
+  for n = 1, #list do set[list[n]] = true end
+  return set
+end
+
+-- Each leaf answers for a run of members; `memo` keeps what was read for this run (many bounds on one field).
+local MANY = 24
 local leaf = {}
-function leaf.Z(i, members)
-  local out, scores = {}, redis.call('ZMSCORE', i.key, unpack(members))
-  local low, high = i.low, i.high
+function leaf.Z(i, members, _, _, memo)
+  local scores = memo[i.key]
+  if not scores then
+    scores = redis.call('ZMSCORE', i.key, unpack(members))
+    for n = 1, #members do scores[n] = scores[n] and number(scores[n]) end
+    memo[i.key] = scores
+  end
+  local out, low, high = {}, i.low, i.high
   for n = 1, #members do
-    local score = scores[n] and number(scores[n])
-    if not score then
-      out[n] = false
-    elseif score > low and score < high then
-      out[n] = true
-    elseif score < low or score > high then
+    local score = scores[n]
+    if not score or score < low or score > high then
       out[n] = false
     else
-      out[n] = in_bounds(i, members[n], score)
+      out[n] = (score > low and score < high) or in_bounds(i, members[n], score)
     end
   end
   return out
 end
 leaf.C = leaf.Z
-function leaf.L(i, members, base, int_keys)
-  local out = {}
-  for n = 1, #members do
-    local value = redis.call('HGET', record_key(base, int_keys, members[n]), i.field)
-    out[n] = value and in_lex_bounds(i, text_form(value) .. members[n]) or false
+function leaf.L(i, members, base, int_keys, memo)
+  local forms = memo[i.key]
+  if not forms then
+    forms = {}
+    for n = 1, #members do
+      local value = redis.call('HGET', record_key(base, int_keys, members[n]), i.field)
+      forms[n] = value and text_form(value) .. members[n]
+    end
+    memo[i.key] = forms
   end
+  local out = {}
+  for n = 1, #members do out[n] = forms[n] and in_lex_bounds(i, forms[n]) or false end
   return out
 end
-function leaf.S(i, members)
+function leaf.S(i, members, base, int_keys)
   local out = {}
+  if #i.tokens > MANY then
+    -- asking the record is cheaper than asking so many sets
+    i.set = i.set or set_of(i.tokens)
+    for n = 1, #members do
+      local section = index_section(base, int_keys, members[n], 't' .. i.field)
+      out[n] = section ~= nil and section_has(section, i.set)
+    end
+    return out
+  end
   for t = 1, #i.tokens do
     local hits = redis.call('SMISMEMBER', i.key .. ':' .. i.tokens[t], unpack(members))
     for n = 1, #members do out[n] = out[n] or hits[n] == 1 end
   end
   return out
 end
-function leaf.U(i, members)
-  local owners, out = {}, {}
-  for t = 1, #i.tokens do
-    local owner = redis.call('HGET', i.key, i.tokens[t])
-    if owner then owners[owner] = true end
+local function owners_of(i)
+  if not i.owners then
+    i.owners = {}
+    for t = 1, #i.tokens, 1000 do
+      local owners = redis.call('HMGET', i.key, unpack(i.tokens, t, math.min(t + 999, #i.tokens)))
+      for n = 1, #owners do
+        if owners[n] then i.owners[#i.owners + 1] = owners[n] end
+      end
+    end
   end
-  for n = 1, #members do out[n] = owners[members[n]] or false end
+  return i.owners
+end
+function leaf.U(i, members)
+  i.set = i.set or set_of(owners_of(i))
+  local out = {}
+  for n = 1, #members do out[n] = i.set[members[n]] or false end
   return out
 end
 function leaf.K(i, members)
-  if not i.set then
-    i.set = {}
-    for n = 1, #i.members do i.set[i.members[n]] = true end
-  end
+  i.set = i.set or set_of(i.members)
   local out = {}
   for n = 1, #members do out[n] = i.set[members[n]] or false end
   return out
@@ -238,7 +294,7 @@ end
 
 -- One boolean per member (at most 1000 members).
 local function evaluate(program, members, base, int_keys)
-  local stack, top = {}, 0
+  local stack, top, memo = {}, 0, {}
   for p = 1, #program do
     local i = program[p]
     if i.op == '!' then
@@ -255,7 +311,7 @@ local function evaluate(program, members, base, int_keys)
       end
     else
       top = top + 1
-      stack[top] = leaf[i.op](i, members, base, int_keys)
+      stack[top] = leaf[i.op](i, members, base, int_keys, memo)
     end
   end
   return stack[1]

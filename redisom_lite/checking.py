@@ -1,0 +1,373 @@
+"""Checking and rebuilding: the proof, on live data, that every index says what the records say.
+
+    missing   a record's value that its index does not have
+    dangling  an entry about a record that is not there (evicted, or deleted by another program)
+    stale     an entry, a deadline or a memo that contradicts the record
+    orphaned  a record no index knows (written by another program), or a key of an index that is not declared
+
+Overdue records that no sweep has passed yet are no findings: they are invisible already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, TypeVar
+
+from redisom_lite import keys
+from redisom_lite.codec import Codec
+from redisom_lite.engine import inspection
+from redisom_lite.engine.declare import declare
+from redisom_lite.engine.hydrate import hydrate
+from redisom_lite.engine.inspection import PAGE, IndexKey, Seen
+from redisom_lite.engine.scripts import load
+from redisom_lite.errors import DecodeError, IndexNotReadyError
+from redisom_lite.schema import mutations
+from redisom_lite.schema.keyspace import Keyspace
+from redisom_lite.schema.model_schema import Kind
+from redisom_lite.schema.record import Record, state_of
+from redisom_lite.site import Site
+
+M = TypeVar("M", bound=Record)
+
+Progress: TypeAlias = Callable[[int, int | None], object]
+
+_EXAMPLES: Final = 20
+_SWEEP: Final = 500
+_TRIES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One finding: what kind, in which index, about which record (its primary key)."""
+
+    kind: str
+    index: str
+    pk: Any
+
+
+@dataclass(slots=True)
+class IndexReport:
+    """What a check found: numbers of records `checked` and of findings by kind, and up to 20 examples."""
+
+    checked: int = 0
+    missing: int = 0
+    dangling: int = 0
+    stale: int = 0
+    orphaned: int = 0
+    repaired: bool = False
+    examples: list[Example] = field(default_factory=list[Example])
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not (self.missing or self.dangling or self.stale or self.orphaned)
+
+    def note(self, kind: str, index: str, pk: Any) -> None:
+        """Count a finding."""
+        setattr(self, kind, getattr(self, kind) + 1)
+        if len(self.examples) < _EXAMPLES:
+            self.examples.append(Example(kind, index, pk))
+
+
+async def sweep(site: Site[Any]) -> int:
+    """Clean up every overdue record; how many."""
+    swept = 0
+    for partition in range(len(site.keyspace.bases)):
+        while cleaned := await site.store.backend.writer.sweep(site.keyspace, partition, _SWEEP):
+            swept += cleaned
+    return swept
+
+
+async def check(site: Site[M], *, repair: bool, progress: Progress | None) -> IndexReport:
+    """See `Manager.check`."""
+    report = IndexReport(repaired=repair)
+    for partition in range(len(site.keyspace.bases)):
+        await _check_partition(site, partition, report, repair=repair, progress=progress)
+    return report
+
+
+async def _check_partition(
+    site: Site[M], partition: int, report: IndexReport, *, repair: bool, progress: Progress | None
+) -> None:
+    keyspace, transport = site.keyspace, site.store.transport
+    waiting: list[bytes] = []
+    async for suffixes in inspection.scan(transport, keyspace, partition):
+        for suffix in suffixes:
+            if inspection.is_own(suffix):
+                continue
+            key = inspection.index_key(keyspace, suffix)
+            if key is not None:
+                await _check_entries(site, partition, key, report, repair=repair)
+                continue
+            member = inspection.member_of_record(keyspace, suffix) if inspection.is_record(suffix) else None
+            if member is None:
+                await _undeclared(site, partition, suffix, report, repair=repair)
+            else:
+                waiting.append(member)
+        while len(waiting) >= PAGE:
+            await _check_records(site, waiting[:PAGE], report, repair=repair)
+            del waiting[:PAGE]
+            if progress is not None:
+                progress(report.checked, None)
+    if waiting:
+        await _check_records(site, waiting, report, repair=repair)
+    if progress is not None:
+        progress(report.checked, report.checked)
+
+
+async def _undeclared(
+    site: Site[Any], partition: int, suffix: bytes, report: IndexReport, *, repair: bool
+) -> None:
+    """A key under the model's base that its declaration does not account for."""
+    report.note("orphaned", suffix[1:].decode("ascii", "replace").partition(":")[0], None)
+    if repair and not inspection.is_record(suffix):
+        await site.commands([(b"UNLINK", site.keyspace.bases[partition] + suffix)])
+
+
+async def _check_entries(
+    site: Site[Any], partition: int, key: IndexKey, report: IndexReport, *, repair: bool
+) -> None:
+    keyspace, transport = site.keyspace, site.store.transport
+    base, codec = keyspace.bases[partition], keyspace.schema.key.codec
+    name = {b"k": "registry", b"d": "deadlines", b"m": "memos"}.get(key.kind, key.name.decode())
+    async for found in inspection.entries(transport, base, key):
+        dangling, stale = await inspection.unclaimed(transport, keyspace, base, key, found, drop=repair)
+        for kind, members in (("dangling", dangling), ("stale", stale)):
+            for member in members:
+                report.note(kind, name, _pk(codec, member))
+
+
+def _pk(codec: Codec, member: bytes) -> Any:
+    """A primary key; None where an entry is about something that cannot be one."""
+    try:
+        return codec.of_member(member)
+    except ValueError:
+        return None
+
+
+async def _check_records(site: Site[M], members: list[bytes], report: IndexReport, *, repair: bool) -> None:
+    keyspace = site.keyspace
+    codec = keyspace.schema.key.codec
+    faulty: list[bytes] = []
+    for seen in await inspection.inspect(site.store.transport, keyspace, members):
+        if keyspace.whole(seen.member, seen.row) is None:
+            continue  # it has gone since the scan
+        report.checked += 1
+        findings = list(_findings(site, seen))
+        for kind, index in findings:
+            report.note(kind, index, codec.of_member(seen.member))
+        if findings:
+            faulty.append(seen.member)
+    if repair and faulty:
+        await _mend(site, faulty)
+
+
+def _findings(site: Site[M], seen: Seen) -> Iterable[tuple[str, str]]:
+    """What is wrong about one record: (kind, index)."""
+    keyspace = site.keyspace
+    if seen.index is None and not seen.registered:
+        yield "orphaned", "registry"
+        return
+    try:
+        record = site.object(list(seen.row))
+        wanted = _wanted(keyspace, record)
+    except (DecodeError, ValueError):
+        yield "stale", "record"
+        return
+    stored = _parsed(seen.index or b"")
+    for name in sorted(wanted.keys() | stored.keys()):
+        ours, theirs = wanted.get(name, set()), stored.get(name, set())
+        for _ in ours - theirs:
+            yield "missing", name[1:]
+        for _ in theirs - ours:
+            yield "stale", name[1:]
+    for text in seen.missing:
+        yield "missing", text.decode().partition(" ")[2]
+    yield from _number_findings(keyspace, record, seen)
+    if not seen.registered:
+        yield "missing", "registry"
+    yield from _lifetime_findings(keyspace, seen)
+
+
+def _number_findings(keyspace: Keyspace, record: Record, seen: Seen) -> Iterable[tuple[str, str]]:
+    for name, score, exact in zip(keyspace.numbers, seen.scores, seen.exacts, strict=True):
+        spec = keyspace.schema.by_name[name.decode()]
+        value = record.__dict__[spec.name]
+        if value is None:
+            if score is not None:
+                yield "stale", spec.name
+            continue
+        wanted = spec.codec.score(value)
+        if score is None:
+            yield "missing", spec.name
+        elif float(score) != wanted.number or (wanted.exact is not None and exact != wanted.decimal):
+            yield "stale", spec.name
+
+
+def _lifetime_findings(keyspace: Keyspace, seen: Seen) -> Iterable[tuple[str, str]]:
+    if (seen.deadline is None) != (seen.remaining == -1):
+        yield "stale", "deadlines"
+    needs_memo = seen.deadline is not None or keyspace.schema.evictable
+    if needs_memo and seen.memo is None:
+        yield "missing", "memos"
+    elif seen.memo is not None and seen.memo != seen.index:
+        yield "stale", "memos"
+
+
+def _wanted(keyspace: Keyspace, record: Record) -> dict[str, set[bytes]]:
+    """What the record's `_ix` should claim, by kind and field."""
+    claims: dict[str, set[bytes]] = {}
+    for spec in keyspace.schema.fields:
+        value = record.__dict__[spec.name]
+        match spec.kind:
+            case Kind.STORED | Kind.KEY:
+                continue
+            case _ if value is None:
+                claims["t" + spec.name] = {b"%"}
+            case Kind.TEXT:
+                claims["l" + spec.name] = {keys.escape_text(spec.codec.lex(value))}
+            case Kind.UNIQUE:
+                claims["u" + spec.name] = {spec.codec.token(value)}
+            case Kind.TAG:
+                member = spec.member
+                one = spec.codec.token if member is None else member.token
+                values = (value,) if member is None else value
+                if values:
+                    claims["t" + spec.name] = {b"%" if each is None else one(each) for each in values}
+            case Kind.NUMBER:
+                continue
+    return claims
+
+
+def _parsed(index: bytes) -> dict[str, set[bytes]]:
+    """An `_ix` as what it claims (see apply.lua)."""
+    claims: dict[str, set[bytes]] = {}
+    at = 0
+    while at < len(index):
+        equals = index.index(b"=", at)
+        payloads: set[bytes] = set()
+        name, at = index[at:equals].decode(), equals + 1
+        while index[at : at + 1] != b";":
+            colon = index.index(b":", at)
+            end = colon + 1 + int(index[at:colon])
+            payloads.add(index[colon + 1 : end])
+            at = end
+        claims[name] = payloads
+        at += 1
+    return claims
+
+
+async def reindex(site: Site[M], progress: Progress | None) -> int:
+    """See `Manager.reindex`."""
+    keyspace = site.keyspace
+    done = 0
+    for partition in range(len(keyspace.bases)):
+        await declare(site.store.transport, keyspace, partition, writer=True)
+        await _ready(site, partition, begin=True)
+        total = await _total(site, partition)
+        async for members in _resumed(site, partition):
+            await _mend(site, members)
+            done += len(members)
+            if progress is not None:
+                progress(done, total)
+        async for suffixes in inspection.scan(site.store.transport, keyspace, partition):
+            found = [inspection.member_of_record(keyspace, suffix) for suffix in suffixes if inspection.is_record(suffix)]
+            strangers = await _unregistered(site, partition, [member for member in found if member is not None])
+            for first in range(0, len(strangers), PAGE):
+                await _mend(site, strangers[first : first + PAGE])
+            done += len(strangers)
+        waiting = await _ready(site, partition, begin=False)
+        if waiting:
+            raise IndexNotReadyError(
+                f"{site.name}: {', '.join(waiting)} is written by a process that does not declare it: "
+                "stop or update that process, and run reindex() again"
+            )
+        if progress is not None:
+            progress(done, done)
+    return done
+
+
+async def _resumed(site: Site[Any], partition: int) -> AsyncGenerator[list[bytes]]:
+    """Registered members in key order, from where an earlier run of this declaration stopped."""
+    keyspace = site.keyspace
+    meta, own = keyspace.bases[partition] + b":meta", keyspace.fingerprint + b":"
+    (cursor,) = await site.commands([(b"HGET", meta, b"cursor")])
+    start = b"(" + cursor[len(own) :] if cursor is not None and cursor.startswith(own) else b"-"
+    while True:
+        words = (b"ZRANGEBYLEX", keyspace.registry(partition), start, b"+", b"LIMIT", b"0", b"%d" % PAGE)
+        (members,) = await site.commands([words])
+        if not members:
+            await site.commands([(b"HDEL", meta, b"cursor")])
+            return
+        yield members
+        start = b"(" + members[-1]
+        await site.commands([(b"HSET", meta, b"cursor", own + members[-1])])
+
+
+async def _unregistered(site: Site[Any], partition: int, members: list[bytes]) -> list[bytes]:
+    if not members:
+        return []
+    (scores,) = await site.commands([(b"ZMSCORE", site.keyspace.registry(partition), *members)])
+    return [member for member, score in zip(members, scores, strict=True) if score is None]
+
+
+async def _total(site: Site[Any], partition: int) -> int:
+    (total,) = await site.commands([(b"ZCARD", site.keyspace.registry(partition))])
+    return int(total)
+
+
+async def _ready(site: Site[Any], partition: int, *, begin: bool) -> list[str]:
+    keyspace = site.keyspace
+    waiting = await site.store.transport.call(
+        load("ready"),
+        [keyspace.registry(partition)],
+        [
+            keyspace.bases[partition],
+            b"1" if begin else b"0",
+            keyspace.fingerprint,
+            len(keyspace.indexes),
+            *(word for pair in keyspace.indexes.items() for word in pair),
+        ],
+    )
+    return [name.decode() for name in waiting]
+
+
+async def _mend(site: Site[M], members: list[bytes]) -> None:
+    """Index records anew from what they hold; those that change meanwhile are read again.
+
+    Records whose stored text does not decode, or whose unique value another has, stay as they are: `check` shows them.
+    """
+    for _ in range(_TRIES):
+        batch: list[mutations.Mutation] = []
+        for member, row in zip(members, await site.store.backend.reader.load(site.keyspace, members), strict=True):
+            if row is None:
+                batch.append(mutations.look(member, site.keyspace.tags))
+                continue
+            absent = _absent(site.keyspace, row)
+            try:
+                record = hydrate(site.model, site.keyspace, row, site.manager)
+                state: Any = state_of(record)
+                batch.append(mutations.mend(site.schema, member, record.__dict__, state.row, absent))
+            except (DecodeError, ValueError):
+                continue
+        if not batch:
+            return
+        applied = await site.apply(batch)
+        failed = {failure.position for failure in applied.failures}
+        members = [
+            mutation.member
+            for number, mutation in enumerate(batch)
+            if mutation.name == b"mend" and number not in failed and applied.results[number] == 0
+        ]
+        if not members:
+            return
+
+
+def _absent(keyspace: Keyspace, row: list[bytes | None]) -> list[str]:
+    """The fields a record lacks, as opposed to those whose value is None."""
+    width = len(keyspace.schema.fields)
+    nulls = (row[width] or b"").split(b",")
+    names = zip(keyspace.field_names, row[:width], strict=True)
+    return [name for name, text in names if text is None and name.encode() not in nulls]
+
