@@ -22,13 +22,8 @@ from redisom_lite.errors import UnavailableError
 
 EMBEDDED = "embedded://"
 SHOWN = 4  # rows of an answer
-HIDDEN = {
-    "carrier",
-    "origin",
-    "number",
-    "arr_delay",
-    "air_time",
-}  # columns: compared all the samePLAIN: Final[dict[str, Any]] = {"box": SIMPLE_HEAD, "show_edge": False, "padding": (0, 1, 0, 0)}
+HIDDEN = {"carrier", "origin", "number", "arr_delay", "air_time"}  # columns: compared all the same
+PLAIN: Final[dict[str, Any]] = {"box": SIMPLE_HEAD, "show_edge": False, "padding": (0, 1, 0, 0)}
 
 console = Console()
 
