@@ -18,7 +18,7 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +67,39 @@ def open_transport(
     return StepTransport(endpoint, timeout=timeout)
 
 
+_throwaway: Final[dict[int, tuple[EmbeddedServer, set[object]]]] = {}
+_throwaway_lock: Final = threading.Lock()
+
+
+def _nothing() -> None:
+    pass
+
+
+def _join(folder: str) -> tuple[EmbeddedServer, Callable[[], None]]:
+    """The embedded server of a folder, or the process's throwaway one, and how to leave it; the last to leave stops it."""
+    from redisom_lite.engine.embedded import start
+
+    if folder:
+        durable = start(Path(folder))
+        return durable, durable.stop
+    me, pid = object(), os.getpid()
+    with _throwaway_lock:
+        if pid not in _throwaway:
+            _throwaway[pid] = start(None), set()
+        server, users = _throwaway[pid]
+        users.add(me)
+
+    def leave() -> None:
+        with _throwaway_lock:
+            users.discard(me)
+            if users or _throwaway.get(pid, (None,))[0] is not server:
+                return
+            del _throwaway[pid]
+        server.stop()
+
+    return server, leave
+
+
 class Connections:
     """The transports and raw clients of one address, one of each per running loop.
 
@@ -86,6 +119,7 @@ class Connections:
         self._timeout = timeout
         self._multiplex = multiplex
         self._server: EmbeddedServer | None = None
+        self._leave: Callable[[], None] = _nothing
         self._start()
         _everyone.add(self)
 
@@ -132,10 +166,8 @@ class Connections:
         if self.address.kind != "embedded" or self._client is not None:
             return self.address
         if self._server is None:
-            from redisom_lite.engine.embedded import start
-
-            self._server = start(Path(self.address.path) if self.address.path else None)
-            weakref.finalize(self, self._server.stop)
+            self._server, self._leave = _join(self.address.path)
+            weakref.finalize(self, self._leave)
         return replace(self.address, kind="socket", path=self._server.socket)
 
     async def aclose(self) -> None:
@@ -143,12 +175,13 @@ class Connections:
         with self._lock:
             loops, self._loops, self._latest = self._loops, {}, None
             server, self._server = self._server, None
+            leave = self._leave
         try:
             for loop, mine in loops.items():
                 await _close(loop, mine)
         finally:
             if server is not None:
-                server.stop()
+                leave()
 
     def start_anew(self) -> None:
         """In a forked child: let the parent's connections be."""

@@ -32,7 +32,7 @@ class Backend:
     """One way to a server: its connections, and the one reader and writer over them."""
 
     def __init__(self, url: str, *, timeout: float, multiplex: bool, client: Any = None) -> None:
-        self.connections = Connections(parse(url), timeout=timeout, multiplex=multiplex)
+        self.connections = Connections(parse(url), timeout=timeout, multiplex=multiplex, client=client)
         self.reader = Reader(self.connections.transport)
         self.writer = Writer(self.connections.transport, timeout)
 
