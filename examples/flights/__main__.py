@@ -8,7 +8,9 @@ import sqlite3
 import sys
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any, Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
