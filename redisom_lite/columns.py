@@ -191,9 +191,10 @@ class RangeColumn(_OrderedColumn[V], _NullableColumn[V], Generic[V, O]):
 
         Nothing matches when `low` is above `high`.
         """
-        if bounds not in _OPEN:
+        ends = next((ends for text, ends in _OPEN.items() if text == bounds), None)
+        if ends is None:
             raise QueryError(f'{self!r}.between() takes bounds "[]", "[)", "(]" or "()"')
-        low_open, high_open = _OPEN[bounds]
+        low_open, high_open = ends
         return self._within(self._bound(low), self._bound(high), low_open=low_open, high_open=high_open)
 
     def in_(self, values: Iterable[O | None]) -> Condition:
@@ -277,9 +278,12 @@ class MultiTagColumn(_NullableColumn[V]):
 
     declared = "Tag of several values"
 
+    def _refuse(self, operation: str, cure: str) -> NoReturn:
+        super()._refuse(operation, "use has(), has_any() or has_all()" if cure is _EQUALITY else cure)
+
     def __eq__(self, other: None) -> Condition:  # type: ignore[override]
         if other is not None:
-            self._refuse("==", "use has(), has_any() or has_all()")
+            self._refuse("==", _EQUALITY)
         return self.is_none()
 
     def __ne__(self, other: None) -> Condition:  # type: ignore[override]

@@ -38,7 +38,7 @@ _Columns = dict[str, Column[Any]]
 class _Making(threading.local):
     """Whether this thread is making a class.
 
-    Pydantic then looks for what a field would hide among the attributes of the bases, and is not to find a column.
+    Pydantic then looks for what a field would hide among the attributes of its bases; a column is not that.
     """
 
     depth = 0
@@ -58,7 +58,7 @@ def _making_class() -> Generator[None]:
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, PydanticField, PrivateAttr))
 class ModelType(ModelMetaclass):
-    """The type of models: checks a declaration, binds its managers, and answers `Product.price` with a column."""
+    """The type of models: checks a declaration, binds managers, answers `Product.price` with a column."""
 
     def __new__(
         mcs,
@@ -146,7 +146,7 @@ def _settle(cls: Any, abstract: bool, managers: dict[str, Manager[Any]]) -> None
 
 
 def _meta_of(cls: type[Model]) -> Meta:
-    """The `Meta` of a class: its own, with the database of its bases, or that of its bases, but for the prefix."""
+    """The `Meta` of a class: its own with the `db` of its bases, or that of its bases without the prefix."""
     own: object = cls.__dict__.get("meta")
     metas = [meta for base in cls.__mro__[1:] if isinstance(meta := base.__dict__.get("meta"), Meta)]
     if own is None:

@@ -33,9 +33,13 @@ class Indexed(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """A field as declared: the type of a value that is not `None`, and what was said about it."""
+    """A field as declared: the type of a value that is not `None`, and what was said about it.
+
+    `annotated` is that type with everything a user said of it, such as its serializer.
+    """
 
     type: Any
+    annotated: Any
     nullable: bool
     marks: tuple[Indexed, ...]
     bounds: Bounds
@@ -45,12 +49,13 @@ class Declaration:
 def read(info: FieldInfo) -> Declaration:
     """What a pydantic field declares."""
     inner, nullable, metadata = _unwrap(info.annotation)
-    metadata = [*info.metadata, *metadata]
-    marks = tuple(item for item in metadata if isinstance(item, Indexed))
+    metadata += info.metadata
+    said = [item for item in metadata if not isinstance(item, Indexed)]
     return Declaration(
         type=inner,
+        annotated=_annotated(inner, said, info),
         nullable=nullable,
-        marks=marks,
+        marks=tuple(item for item in metadata if isinstance(item, Indexed)),
         bounds=_bounds(_flat(metadata)),
         misplaced=next(_marks_in(info.annotation), None),
     )
@@ -58,11 +63,13 @@ def read(info: FieldInfo) -> Declaration:
 
 def without_validators(info: FieldInfo) -> Any:
     """The annotation of a field with its constraints and without the validators that users wrote."""
-    kept = _without(info.metadata)
-    if info.discriminator is not None:
-        kept.append(FieldInfo(discriminator=info.discriminator))
-    annotation = _stripped(info.annotation)
-    return Annotated[(annotation, *kept)] if kept else annotation
+    return _annotated(_stripped(info.annotation), _without(info.metadata), info)
+
+
+def _annotated(annotation: Any, metadata: Iterable[Any], info: FieldInfo) -> Any:
+    told_apart = [] if info.discriminator is None else [FieldInfo(discriminator=info.discriminator)]
+    said = (*metadata, *told_apart)
+    return Annotated[(annotation, *said)] if said else annotation
 
 
 def _unwrap(annotation: Any) -> tuple[Any, bool, list[Any]]:

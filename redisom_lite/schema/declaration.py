@@ -139,7 +139,7 @@ def _index(
 ) -> tuple[Kind, Codec, Codec | None]:
     match mark:
         case None:
-            return Kind.STORED, _stored(model, name, declared.type), None
+            return Kind.STORED, _stored(model, name, declared.annotated), None
         case Indexed.KEY if declared.nullable:
             _refuse(model, "is the key and may not be None: declare it without None", name)
         case Indexed.KEY if codec := key_codec(declared.type):
@@ -241,9 +241,9 @@ def _composites(model: str, meta: Meta, by_name: Mapping[str, FieldSpec]) -> tup
 
 def _declared_composites(model: str, meta: Meta) -> list[Composite]:
     indexes: object = meta.indexes
-    items: list[object] = list(meta.indexes) if isinstance(indexes, list | tuple) else [indexes]
+    items: list[object] = list(meta.indexes) if isinstance(indexes, list | tuple) else []
     composites = [item for item in items if isinstance(item, Composite)]
-    if len(composites) < len(items):
+    if not isinstance(indexes, list | tuple) or len(composites) < len(items):
         _refuse(
             model, 'has a Meta with wrong indexes: it takes a list of Composite("tag field", "range field")'
         )

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreConfig, CoreSchema, SchemaValidator, ValidationError, core_schema
 from typing_extensions import TypedDict
 
+from redisom_lite.codec import built_anew
 from redisom_lite.schema.annotation import read, without_validators
 from redisom_lite.schema.model_schema import FieldSpec
 
@@ -44,7 +45,8 @@ def hydrator_of(model: type[BaseModel], fields: Iterable[FieldSpec]) -> SchemaVa
         post_init=model.__pydantic_post_init__,
         config=config,
     )
-    return _validator(schema, config)
+    with built_anew((model,)):
+        return SchemaValidator(schema, config)
 
 
 def checker_of(model: type[BaseModel]) -> SchemaValidator:
@@ -90,11 +92,3 @@ def _with_default(schema: CoreSchema, info: FieldInfo) -> CoreSchema:
         default_factory=info.default_factory,
         default_factory_takes_data=info.default_factory_takes_validated_data,
     )
-
-
-def _validator(schema: CoreSchema, config: CoreConfig) -> SchemaValidator:
-    """A validator of just this schema; left to itself, pydantic-core takes a model's own in its stead."""
-    try:
-        return SchemaValidator(schema, config, _use_prebuilt=False)
-    except TypeError:  # older releases know no such parameter, and take no other validator at the top
-        return SchemaValidator(schema, config)
