@@ -111,7 +111,7 @@ def test_score_of_neighbouring_ints_keeps_order(one: int, step: int) -> None:
 @example(Decimal("5E-324"), Decimal("4.9E-324"))
 @example(Decimal("0.1"), Decimal("0.1000000000000000055511151231257827021181583404541015625"))
 @example(Decimal("1.0"), Decimal("1.00"))
-@example(Decimal("-0"), Decimal("0"))
+@example(Decimal("-0"), Decimal(0))
 def test_score_of_decimals_keeps_order(one: Decimal, other: Decimal) -> None:
     assert_order_is_kept(Decimal, one, other)
 
@@ -267,7 +267,7 @@ def test_exact_is_there_only_when_the_double_loses_something(
         (Decimal("1E+400"), b"+401:1"),
         (Decimal("0.00"), b"0"),
         (Decimal("0.5"), b"+0:5"),
-        (Decimal("1200"), b"+4:12"),
+        (Decimal(1200), b"+4:12"),
         (Decimal("Infinity"), b"+9999999999999999999:9"),
         (Decimal("-Infinity"), b"-9999999999999999999:9"),
     ],
