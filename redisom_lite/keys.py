@@ -1,8 +1,8 @@
 """How names and values become the bytes of keys and members: escaping, hash tags, sort forms.
 
-Pure functions over bytes; knows nothing of models, codecs or Redis commands. Every function here is
-injective, so two different things never share a key, and every order stated here is the byte order Redis
-sorts by. The formats are part of the stored data: changing one is a migration.
+Pure functions over bytes; knows nothing of models, codecs or Redis commands. Every encoding here is injective,
+so two different things never share a key, and every order stated here is the byte order Redis sorts by. The
+formats are part of the stored data: changing one is a migration.
 
 A key reads, from the left: the hash tag in braces, what separates models of one tag, then the suffix of its
 kind.
