@@ -8,6 +8,8 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from redisom_lite.batch import Batch
 from redisom_lite.engine.store import Store
+from redisom_lite.schema.lifetime import Lifetime, milliseconds
+from redisom_lite.sweeping import sweeper
 from redisom_lite.transaction import Transaction, one_attempt, repeated
 
 P = ParamSpec("P")
@@ -47,6 +49,14 @@ class Database(Store):
         and the keys. `backoff` is the first pause's upper limit in seconds; pauses double, with jitter.
         """
         return repeated(self, retries, backoff)
+
+    def sweeper(self, *, interval: Lifetime = 1.0) -> AbstractAsyncContextManager[None]:
+        """Clean up after expired records in the background: `async with db.sweeper(interval=5):`.
+
+        Sweeps every model of this database each `interval` (a timedelta, seconds, or text such as "30s") while the block
+        runs. Answers are right without it; it keeps the indexes of idle models small.
+        """
+        return sweeper(self, milliseconds(interval, "sweeper(interval=...)") / 1000)
 
     def batch(self) -> Batch:
         """Collect reads and writes of any models: `async with db.batch() as b:`. One round trip, at the block's end.

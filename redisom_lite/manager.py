@@ -21,12 +21,14 @@ from redisom_lite.bulk import Progress, delete_many, save_many
 from redisom_lite.checking import IndexReport
 from redisom_lite.engine.store import store_of
 from redisom_lite.errors import AlreadyExistsError, DeclarationError, QueryError, RedisomError
-from redisom_lite.plan.expression import Condition
+from redisom_lite.codec import Score
+from redisom_lite.plan.expression import Condition, NumberRange, Term
 from redisom_lite.plan.planner import Selection
 from redisom_lite.query import Query, Source
 from redisom_lite.saving import insert_mutation, written
 from redisom_lite.schema import mutations
 from redisom_lite.schema.lifetime import Lifetime, milliseconds
+from redisom_lite.schema.model_schema import deadline_of
 from redisom_lite.schema.record import Record
 from redisom_lite.site import Site
 
@@ -190,6 +192,13 @@ class Manager(Objects, Generic[M]):
     async def delete_many(self, pks: Iterable[Any], *, batch_size: int = BATCH_SIZE) -> int:
         """Delete the records with these keys, `batch_size` in each step; how many there were."""
         return await delete_many(self.site(), _several(pks), batch_size=batch_size)
+
+    def expiring(self, *, within: Lifetime) -> Query[M]:
+        """A query for the records whose lifetime ends `within` this from when it runs, soonest first."""
+        schema = self.model.__redisom_schema__
+        deadline, ms = deadline_of(schema), milliseconds(within, "expiring(within=...)")
+        soon = NumberRange(deadline, None, Score(b"+%d" % ms, float(ms), None, ms))
+        return Query(Source(self.model, self), Selection(schema, (soon,), (Term(deadline),)))
 
     # Upkeep.
 

@@ -131,6 +131,10 @@ class Store:
         for model in models:
             model.__redisom_database__ = self  # type: ignore[attr-defined]  # read by `store_of` alone
 
+    def holds(self, model: type[Record]) -> bool:
+        """Whether a model lives here and can have records."""
+        return store_of(model) is self and bool(model.__redisom_schema__)
+
     def override(self, url: str) -> AbstractContextManager[Self]:
         """Go elsewhere for a while: `with db.override("memory://test"):`. Nests; concerns every task and thread."""
         return self._override(url)
@@ -155,7 +159,7 @@ class Store:
 def store_of(model: type[Record]) -> Store:
     """The database a model is bound to; `NotBoundError` when it is to none."""
     bound = getattr(model, "__redisom_database__", None)
-    store = bound if bound is not None else getattr(model, "meta").db  # noqa: B009 - declared a floor above
+    store = bound if bound is not None else getattr(getattr(model, "meta", None), "db", None)
     if not isinstance(store, Store):
         name = model.__name__
         raise NotBoundError(f"{name} is bound to no database: declare meta = Meta(db=...), or call db.bind({name})")

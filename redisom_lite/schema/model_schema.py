@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from redisom_lite.codec.scalars import INT
 
 if TYPE_CHECKING:
     from pydantic_core import SchemaValidator
@@ -98,3 +101,14 @@ class ModelSchema:
     partitions: int = 1
     evictable: bool = False
     versioned: bool = False
+
+
+DEADLINE: Final = "@due"
+"""Stands where a field's name would for what no field holds: when a record ends."""
+
+
+@cache
+def deadline_of(schema: ModelSchema) -> FieldSpec:
+    """The deadline of a model's records as a number to order by, in ms since 1970; its place is behind the row's end."""
+    position = len(schema.fields) + 1 + schema.versioned
+    return FieldSpec(schema.model, DEADLINE, position, Kind.NUMBER, INT)
