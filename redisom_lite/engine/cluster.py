@@ -220,7 +220,7 @@ def _redirection(reply: Any) -> tuple[int, HostPort, bool] | None:
     """Slot, place, and whether for good, if a reply is `MOVED slot host:port` or `ASK slot host:port`."""
     if not isinstance(reply, BackendError) or reply.code not in ("MOVED", "ASK"):
         return None
-    _, slot, place = str(reply.__cause__).split()
+    *_, slot, place = str(reply.__cause__).split()  # redis-py leaves out the first word
     host, _, port = place.rpartition(":")
     return int(slot), (host, int(port)), reply.code == "MOVED"
 

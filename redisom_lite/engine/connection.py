@@ -157,6 +157,13 @@ def client(address: Address, timeout: float) -> Any:
             return driver.Redis.from_pool(driver.BlockingConnectionPool(max_connections=limit, **settings))
 
 
+async def close_client(raw: Any) -> None:
+    """Close a raw client, with the ones that ask sentinels for it."""
+    await raw.aclose()
+    for own in _sentinels(raw):
+        await own.aclose()
+
+
 def abandon_client(raw: Any) -> None:
     """Close the sockets of a raw client whose loop is closed."""
     pool = getattr(raw, "connection_pool", None)
@@ -165,8 +172,13 @@ def abandon_client(raw: Any) -> None:
         connections += node._connections
     for connection in connections:
         abandon_connection(connection)
-    for own in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
+    for own in _sentinels(raw):
         abandon_client(own)
+
+
+def _sentinels(raw: Any) -> Sequence[Any]:
+    manager = getattr(getattr(raw, "connection_pool", None), "sentinel_manager", None)
+    return getattr(manager, "sentinels", ())
 
 
 def detach(connection: Any) -> Any:
@@ -223,7 +235,14 @@ def _sentinel_pool(address: Address, timeout: float, kind: Any, extra: dict[str,
     own = {name.removeprefix("sentinel_"): address.option(name) for name in _SENTINEL_OPTIONS}
     manager = sentinel.Sentinel(
         address.hosts,
-        sentinel_kwargs={"socket_timeout": timeout, "retry": _no_retry(), "ssl": address.tls, **own},
+        sentinel_kwargs={
+            "socket_timeout": timeout,
+            "socket_connect_timeout": timeout,
+            "retry": _no_retry(),
+            "ssl": address.tls,
+            "max_connections": 2**16,
+            **own,
+        },
     )
     pool_class = type("PrimaryPool", (sentinel.SentinelConnectionPool, kind), {})
     return pool_class(address.name, manager, ssl=address.tls, **settings)
@@ -238,6 +257,7 @@ def _cluster_client(address: Address, timeout: float) -> Any:
         startup_nodes=[cluster.ClusterNode(host, port) for host, port in address.hosts],
         ssl=address.tls,
         max_connections=2**16,  # it raises rather than waits
+        reinitialize_steps=0,  # else it closes every connection at the fifth redirection, commands under way or not
         **settings,
     )
 

@@ -76,7 +76,7 @@ def _nothing() -> None:
 
 
 def _join(folder: str) -> tuple[EmbeddedServer, Callable[[], None]]:
-    """The embedded server of a folder, or the process's throwaway one, and how to leave it; the last to leave stops it."""
+    """The embedded server of a folder, or the process's throwaway one; and how to leave it: the last one stops it."""
     from redisom_lite.engine.embedded import start
 
     if folder:
@@ -218,7 +218,9 @@ class _Loop:
         self._closed = True
         await self.transport.aclose(grace)
         if self.client is not None:
-            await self.client.aclose()
+            from redisom_lite.engine.connection import close_client
+
+            await close_client(self.client)
 
     def abandon(self) -> None:
         if self._closed:

@@ -1,0 +1,96 @@
+"""A sentinel's primary: found, followed when it changes, waited for when it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from redisom_lite.engine.address import parse
+from redisom_lite.engine.pool import Connections, open_transport
+from redisom_lite.engine.scripts import from_text
+from redisom_lite.errors import UnavailableError
+from tests.processes import Process, run, wait_for
+
+INCR = from_text("incr", b"return redis.call('INCRBY', KEYS[1], ARGV[1])")
+
+kinds = pytest.mark.parametrize("multiplex", [True, False], ids=["multiplexed", "plain"])
+
+
+class Watched:
+    """A primary, a replica and one sentinel."""
+
+    def __init__(self, first: Process, second: Process, sentinel: Process) -> None:
+        self.servers = (first, second)
+        self.sentinel = sentinel
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://127.0.0.1:{self.sentinel.port}/main/0"
+
+    def primary(self) -> Process:
+        port = self.sentinel.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main").split()[1]
+        return next(server for server in self.servers if server.port == int(port))
+
+
+@pytest.fixture
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    folder = tmp_path_factory.mktemp("sentinel")
+    with ExitStack() as stack:
+        first = stack.enter_context(run(folder / "first", "--repl-diskless-sync-delay", "0"))
+        second = stack.enter_context(run(folder / "second", "--replicaof", f"127.0.0.1 {first.port}"))
+        wait_for(lambda: "master_link_status:up" in second.command("INFO", "replication"), "replication")
+        (folder / "sentinel").mkdir()
+        (folder / "sentinel" / "server.conf").write_text(
+            f"sentinel monitor main 127.0.0.1 {first.port} 1\n"
+            "sentinel down-after-milliseconds main 300\nsentinel failover-timeout main 3000\n"
+        )
+        sentinel = stack.enter_context(run(folder / "sentinel", sentinel=True))
+        replicas = ("SENTINEL", "REPLICAS", "main")
+        wait_for(lambda: "master-link-status\nok" in sentinel.command(*replicas), "the sentinel's survey")
+        yield Watched(first, second, sentinel)
+
+
+@kinds
+async def test_writes_through_a_failover_go_on(watched: Watched, multiplex: bool) -> None:
+    transport = open_transport(parse(watched.url), timeout=20, multiplex=multiplex)
+    old = watched.primary()
+    assert await transport.call(INCR, [b"n"], [1]) == 1
+    assert await asyncio.to_thread(watched.sentinel.command, "SENTINEL", "FAILOVER", "main") == "OK"
+    for count in range(2, 200):
+        assert await transport.call(INCR, [b"n"], [1]) == count
+        await asyncio.sleep(0.02)
+    assert await asyncio.to_thread(watched.primary) is not old
+    await transport.aclose()
+
+
+@kinds
+async def test_writes_after_the_primary_died_go_to_its_heir(watched: Watched, multiplex: bool) -> None:
+    transport = open_transport(parse(watched.url), timeout=20, multiplex=multiplex)
+    await transport.call(INCR, [b"n"], [1])
+    assert await transport.commands([("WAIT", "1", "5000")]) == [1]
+    old = watched.primary()
+    old.popen.kill()
+    assert await transport.call(INCR, [b"n"], [1]) == 2
+    assert await asyncio.to_thread(watched.primary) is not old
+    await transport.aclose()
+
+
+async def test_raw_client_of_a_sentinel_serves_hundreds_at_once(watched: Watched) -> None:
+    connections = Connections(parse(watched.url))
+    raw = connections.redis()
+    assert sorted(await asyncio.gather(*(raw.incr("n") for _ in range(400)))) == list(range(1, 401))
+    transport = open_transport(parse("memory://"), client=raw)
+    assert await transport.call(INCR, [b"n"], [1]) == 401
+    await transport.aclose()
+    await connections.aclose()
+
+
+async def test_service_unknown_to_the_sentinel_is_unavailable(watched: Watched) -> None:
+    transport = open_transport(parse(watched.url.replace("/main", "/other")), timeout=0.5)
+    with pytest.raises(UnavailableError) as caught:
+        await transport.call(INCR, [b"n"], [1])
+    assert caught.value.outcome == "none"
+    await transport.aclose()
