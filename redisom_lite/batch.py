@@ -14,15 +14,15 @@ from redisom_lite.engine.scripts import load
 from redisom_lite.engine.store import Store
 from redisom_lite.engine.writer import Sending, Step
 from redisom_lite.errors import BackendError, QueryError, RedisomError
-from redisom_lite.manager import Manager
+from redisom_lite.manager import manager_of
 from redisom_lite.saving import insert_mutation, save_mutation, written
 from redisom_lite.schema import mutations
 from redisom_lite.schema.lifetime import Lifetime, exactly, milliseconds
-from redisom_lite.schema.record import Record, set_state, state_of
+from redisom_lite.schema.record import Record, set_state
 from redisom_lite.site import Site
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
@@ -114,11 +114,13 @@ class Batch:
         site = self._site(model)
         member = site.member_of(pk)
         command = (b"EXISTS", site.keyspace.record_key(member))
-        return self._add(_Call(Handle[bool](), site, member, bool, command=command))
+        handle = Handle[bool]()
+        return self._add(handle, _Call(handle, site, member, bool, command=command))
 
     def _read(self, site: Site[Any], member: bytes, read: Callable[[Any], T]) -> Handle[T]:
         command = (b"HMGET", site.keyspace.record_key(member), *site.keyspace.names)
-        return self._add(_Call(Handle[T](), site, member, read, command=command))
+        handle = Handle[T]()
+        return self._add(handle, _Call(handle, site, member, read, command=command))
 
     # Writes.
 
@@ -147,14 +149,17 @@ class Batch:
     def expire(self, record: Record, ttl: Lifetime) -> Handle[None]:
         """Let the record end in `ttl` from now."""
         site = self._site_of(record)
-        return self._write(site, mutations.live(site.member(record), exactly(milliseconds(ttl))), lambda _: None)
+        return self._write(
+            site, mutations.live(site.member(record), exactly(milliseconds(ttl))), lambda _: None
+        )
 
     def _write(self, site: Site[Any], mutation: mutations.Mutation, read: Callable[[Any], T]) -> Handle[T]:
-        return self._add(_Call(Handle[T](), site, mutation.member, read, mutation=mutation))
+        handle = Handle[T]()
+        return self._add(handle, _Call(handle, site, mutation.member, read, mutation=mutation))
 
-    def _add(self, call: _Call) -> Any:
+    def _add(self, handle: Handle[T], call: _Call) -> Handle[T]:
         self._calls.append(call)
-        return call.handle
+        return handle
 
     def _site(self, model: type[R]) -> Site[R]:
         manager: Any = getattr(model, "objects")  # noqa: B009 - declared a floor above
@@ -164,9 +169,8 @@ class Batch:
         return site
 
     def _site_of(self, record: Record) -> Site[Any]:
-        state = state_of(record)
-        manager = state.manager if state is not None else None
-        return manager.site() if isinstance(manager, Manager) else self._site(type(record))
+        site: Site[Any] = manager_of(record).site()
+        return site if site.store is self._store else self._site(type(record))
 
     # The end.
 
@@ -183,7 +187,9 @@ class Batch:
                 commands.append((b"EVALSHA", script.sha, len(keys), *keys, *call.sending.args))
             else:
                 commands.append(call.command)
-        for call, reply in zip(calls, await self._store.transport.commands(commands, retry=True), strict=True):
+        for call, reply in zip(
+            calls, await self._store.transport.commands(commands, retry=True), strict=True
+        ):
             await self._settle(call, reply)
 
     async def _settle(self, call: _Call, reply: Any) -> None:
@@ -210,4 +216,3 @@ class Batch:
 def _stored(site: Site[Any], record: R, row: mutations.Row, version: Any) -> R:
     written(site, record, row, version)
     return record
-

@@ -74,7 +74,8 @@ async def save_many(
     if errors:
         errors.sort(key=lambda error: error[0])
         raise BulkError(
-            f"{site.name}: {len(errors)} of {done} records were not saved (the others were): see .errors", errors=errors
+            f"{site.name}: {len(errors)} of {done} records were not saved (the others were): see .errors",
+            errors=errors,
         )
     return saved
 
@@ -109,8 +110,9 @@ async def _save(site: Site[M], prepared: Sequence[_Prepared], errors: list[tuple
 def _failed(
     site: Site[M], step: Sequence[_Prepared], applied: Applied, errors: list[tuple[int, Exception]]
 ) -> set[int]:
-    for failure in applied.failures:
-        errors.append((step[failure.position].position, error_of(site.keyspace, failure)))
+    errors += [
+        (step[failure.position].position, error_of(site.keyspace, failure)) for failure in applied.failures
+    ]
     return {failure.position for failure in applied.failures}
 
 

@@ -272,8 +272,14 @@ async def reindex(site: Site[M], progress: Progress | None) -> int:
             if progress is not None:
                 progress(done, total)
         async for suffixes in inspection.scan(site.store.transport, keyspace, partition):
-            found = [inspection.member_of_record(keyspace, suffix) for suffix in suffixes if inspection.is_record(suffix)]
-            strangers = await _unregistered(site, partition, [member for member in found if member is not None])
+            found = [
+                inspection.member_of_record(keyspace, suffix)
+                for suffix in suffixes
+                if inspection.is_record(suffix)
+            ]
+            strangers = await _unregistered(
+                site, partition, [member for member in found if member is not None]
+            )
             for first in range(0, len(strangers), PAGE):
                 await _mend(site, strangers[first : first + PAGE])
             done += len(strangers)
@@ -340,7 +346,9 @@ async def _mend(site: Site[M], members: list[bytes]) -> None:
     """
     for _ in range(_TRIES):
         batch: list[mutations.Mutation] = []
-        for member, row in zip(members, await site.store.backend.reader.load(site.keyspace, members), strict=True):
+        for member, row in zip(
+            members, await site.store.backend.reader.load(site.keyspace, members), strict=True
+        ):
             if row is None:
                 batch.append(mutations.look(member, site.keyspace.tags))
                 continue
@@ -370,4 +378,3 @@ def _absent(keyspace: Keyspace, row: list[bytes | None]) -> list[str]:
     nulls = (row[width] or b"").split(b",")
     names = zip(keyspace.field_names, row[:width], strict=True)
     return [name for name, text in names if text is None and name.encode() not in nulls]
-

@@ -53,8 +53,8 @@ class Database(Store):
     def sweeper(self, *, interval: Lifetime = 1.0) -> AbstractAsyncContextManager[None]:
         """Clean up after expired records in the background: `async with db.sweeper(interval=5):`.
 
-        Sweeps every model of this database each `interval` (a timedelta, seconds, or text such as "30s") while the block
-        runs. Answers are right without it; it keeps the indexes of idle models small.
+        Sweeps every model of this database each `interval` (a timedelta, seconds, or text such as "30s") while the
+        block runs. Answers are right without it; it keeps the indexes of idle models small.
         """
         return sweeper(self, milliseconds(interval, "sweeper(interval=...)") / 1000)
 

@@ -4,24 +4,25 @@ A manager belongs to a model class (`Product.objects`); subclass it for domain m
 that end. A model may hold several with different lifetimes: they share the records, and each object follows the
 manager that created or loaded it.
 
-What type checkers see: `Product.objects` is a `Manager[Product]` until a class has its own, and `objects = Manager(...)`
-needs no annotation to become one of its class, nor does `objects = ProductManager()` to keep its own type.
+What type checkers see: `Product.objects` is a `Manager[Product]` until a class has its own, and `objects =
+Manager(...)` needs no annotation to become one of its class, nor does `objects = ProductManager()` to keep its own
+type.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Generic, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, overload
 
-from typing_extensions import Self, TypeVar
+from typing_extensions import TypeVar
 
 from redisom_lite import checking
 from redisom_lite.bulk import Progress, delete_many, save_many
 from redisom_lite.checking import IndexReport
+from redisom_lite.codec import Score
 from redisom_lite.engine.store import store_of
 from redisom_lite.errors import AlreadyExistsError, DeclarationError, QueryError, RedisomError
-from redisom_lite.codec import Score
 from redisom_lite.plan.expression import Condition, NumberRange, Term
 from redisom_lite.plan.planner import Selection
 from redisom_lite.query import Query, Source
@@ -29,7 +30,7 @@ from redisom_lite.saving import insert_mutation, written
 from redisom_lite.schema import mutations
 from redisom_lite.schema.lifetime import Lifetime, milliseconds
 from redisom_lite.schema.model_schema import deadline_of
-from redisom_lite.schema.record import Record
+from redisom_lite.schema.record import Record, state_of
 from redisom_lite.site import Site
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ class Manager(Objects, Generic[M]):
     `ttl` is the lifetime new records get: a timedelta, seconds, or text such as "30m" or "7d". With `sliding` it is
     renewed on every load by key and every save.
     """
+
+    ttl: timedelta | None
+    sliding: bool
+    _ttl_ms: int | None
 
     if TYPE_CHECKING and MYPY:  # mypy wants to be told what `Manager()` is before a class has it
 
@@ -221,8 +226,8 @@ class Manager(Objects, Generic[M]):
         """Index every record anew, and make the declared indexes ready; how many records.
 
         For an index declared after records had been written, and for hashes that other programs wrote. Online, in
-        bounded steps; after a kill, the next run goes on where the last stopped. `IndexNotReadyError` when a process that
-        does not declare the index has written meanwhile.
+        bounded steps; after a kill, the next run goes on where the last stopped. `IndexNotReadyError` when a process
+        that does not declare the index has written meanwhile.
         """
         return await checking.reindex(self.site(), progress)
 
@@ -231,6 +236,16 @@ class Manager(Objects, Generic[M]):
     def find(self, *where: Condition) -> Query[M]:
         """A query for the records that satisfy all these conditions, to be narrowed, ordered and awaited."""
         return Query(Source(self.model, self), Selection(self.model.__redisom_schema__)).where(*where)
+
+
+def manager_of(record: Record) -> Manager[Any]:
+    """The manager that created or loaded an object, else its model's `objects`."""
+    state = state_of(record)
+    manager: Any = None if state is None else state.manager
+    if manager is None:
+        manager = getattr(type(record), "objects")  # noqa: B009 - declared a floor above
+    found: Manager[Any] = manager
+    return found
 
 
 def _several(pks: Iterable[Any]) -> list[Any]:

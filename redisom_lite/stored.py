@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from redisom_lite.engine.hydrate import hydrate
 from redisom_lite.errors import QueryError
-from redisom_lite.manager import Manager
+from redisom_lite.manager import manager_of
 from redisom_lite.saving import advance, insert_mutation, key_changed, save_mutation, written
 from redisom_lite.schema import lifetime as lifetimes, mutations
 from redisom_lite.schema.lifetime import Lifetime
@@ -176,12 +176,7 @@ class Stored(Record):
 
 
 def _site(record: Record) -> Site[Any]:
-    """Where an object's record is, by the manager that created or loaded it, else `objects`."""
-    state = state_of(record)
-    manager = state.manager if state is not None else None
-    if not isinstance(manager, Manager):
-        manager = cast("Manager[Any]", getattr(type(record), "objects"))  # noqa: B009 - declared a floor above
-    return manager.site()
+    return manager_of(record).site()
 
 
 def _assigned(record: Record, changes: dict[str, Any]) -> Record:

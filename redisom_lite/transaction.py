@@ -5,9 +5,9 @@
     writes   are mutations of the one write script, buffered
     commit   MULTI, one EVALSHA of apply.lua, EXEC: the script checks every mutation before its first write
 
-Nothing else writes on that connection before EXEC, for a connection's own write breaks its WATCH: reads neither sweep nor
-slide; renewed lifetimes join the commit. A commit without reads is an ordinary step. When the connection is lost around
-EXEC, the step's operation token tells what became of it (recall.lua), and a step that did not arrive never will.
+Nothing else writes on that connection before EXEC, for a connection's own write breaks its WATCH: reads neither sweep
+nor slide; renewed lifetimes join the commit. A commit without reads is an ordinary step. When the connection is lost
+around EXEC, the step's operation token tells what became of it (recall.lua), and a step that did not arrive never will.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import wraps
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
@@ -33,7 +33,7 @@ from redisom_lite.errors import (
     RedisomError,
     UnavailableError,
 )
-from redisom_lite.manager import Manager
+from redisom_lite.manager import manager_of
 from redisom_lite.plan.planner import plan
 from redisom_lite.plan.watching import watched
 from redisom_lite.query import Query
@@ -41,7 +41,7 @@ from redisom_lite.saving import insert_mutation, save_mutation, written
 from redisom_lite.schema import mutations
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.lifetime import Lifetime, exactly, milliseconds
-from redisom_lite.schema.record import Record, set_state, state_of
+from redisom_lite.schema.record import Record, set_state
 from redisom_lite.site import Site
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ _QUEUE_PATIENCE: Final = 1.0
 
 
 class StaleError(Exception):
-    """The commit wrote nothing, because what was read has changed or the step could not be judged. Never leaves here."""
+    """The commit wrote nothing: what was read has changed, or the step could not be judged. Never leaves here."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Transaction:
         self._watched: dict[bytes, None] = {}
         self._loaded: dict[bytes, Any] = {}
         self._changes: list[Change] = []
-        self._done: list[Callable[[Any], None]] = []
+        self._done: list[Callable[[Any], None] | None] = []
         self._slot: bytes | None = None
 
     # Reads.
@@ -166,20 +166,20 @@ class Transaction:
         for record in records:
             site = self._site_of(record)
             mutation, row = save_mutation(site, record, ttl)
-            self._buffer(site, mutation, lambda version, r=record, s=site, w=row: written(s, r, w, version))
+            self._buffer(site, mutation, partial(written, site, record, row))
 
     def insert(self, *records: Record, ttl: Lifetime | None = None) -> None:
         """Store these new records at the commit; it fails with `AlreadyExistsError` if a key is taken."""
         for record in records:
             site = self._site_of(record)
             mutation, row = insert_mutation(site, record, ttl)
-            self._buffer(site, mutation, lambda version, r=record, s=site, w=row: written(s, r, w, version))
+            self._buffer(site, mutation, partial(written, site, record, row))
 
     def delete(self, *records: Record) -> None:
         """Delete these objects' records at the commit."""
         for record in records:
             site = self._site_of(record)
-            self._buffer(site, mutations.remove(site.member(record)), lambda _, r=record: set_state(r, None))
+            self._buffer(site, mutations.remove(site.member(record)), partial(_forget, record))
 
     def expire(self, record: Record, ttl: Lifetime) -> None:
         """Let the record end in `ttl` from the commit; `NotFoundError` there if it has gone."""
@@ -187,16 +187,11 @@ class Transaction:
         self._buffer(site, mutations.live(site.member(record), exactly(milliseconds(ttl))))
 
     def _site_of(self, record: Record) -> Site[Any]:
-        state = state_of(record)
-        manager = state.manager if state is not None else None
-        if isinstance(manager, Manager):
-            site = manager.site()
-            if site.store is self._store:
-                return site
-        return self._site(type(record))
+        site: Site[Any] = manager_of(record).site()
+        return site if site.store is self._store else self._site(type(record))
 
     def _buffer(
-        self, site: Site[Any], mutation: mutations.Mutation, done: Callable[[Any], None] = lambda _: None
+        self, site: Site[Any], mutation: mutations.Mutation, done: Callable[[Any], None] | None = None
     ) -> None:
         self._check_slot(site.keyspace)
         self._changes.append((site.keyspace, mutation))
@@ -237,12 +232,13 @@ class Transaction:
 
     def _finish(self, applied: Applied) -> None:
         for done, result in zip(self._done, applied.results, strict=True):
-            done(result)
+            if done is not None:
+                done(result)
 
     async def _execute(self, session: Session, sending: Sending) -> Any:
         """The script's reply from within MULTI and EXEC; None when a watched key has changed."""
         script, keys = load("apply"), sending.step.keys
-        evaluate = (b"EVALSHA", script.sha, len(keys), *keys, *sending.args)
+        evaluate: tuple[Any, ...] = (b"EVALSHA", script.sha, len(keys), *keys, *sending.args)
         try:
             *_, outcome = await session.send_many([(b"MULTI",), evaluate, (b"EXEC",)])
         except (UnavailableError, BackendTimeoutError) as error:
@@ -276,14 +272,6 @@ class Transaction:
             raise lost from lost.__cause__
         return unpacked(answer)
 
-    async def close(self) -> None:
-        """Give the connection back, watching nothing."""
-        session, self._session = self._session, None
-        if session is not None and self._watched:
-            with suppress(RedisomError):
-                await session.send(b"UNWATCH")
-        await self._stack.aclose()
-
     async def abandon(self) -> None:
         """Leave without a commit; a connection that still watches is not lent again."""
         self._session = None
@@ -305,9 +293,7 @@ async def one_attempt(store: Store) -> AsyncGenerator[Transaction]:
 
 def repeated(
     store: Store, retries: int, backoff: float
-) -> Callable[
-    [Callable[Concatenate[Transaction, P], Awaitable[T]]], Callable[P, Awaitable[T]]
-]:
+) -> Callable[[Callable[Concatenate[Transaction, P], Awaitable[T]]], Callable[P, Awaitable[T]]]:
     """See `Database.atomic`."""
     if isinstance(retries, bool) or retries < 0:
         raise QueryError("atomic(retries=...) takes a whole number from 0 on")
@@ -383,9 +369,12 @@ def _conflict(attempts: int, keys: Sequence[bytes]) -> ConflictError:
     )
 
 
+def _forget(record: Record, _existed: Any) -> None:
+    set_state(record, None)
+
+
 def _unrefused(replies: list[Any]) -> list[Any]:
     for reply in replies:
         if isinstance(reply, RedisomError):
             raise reply
     return replies
-

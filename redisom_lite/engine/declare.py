@@ -52,4 +52,6 @@ def require_ready(keyspace: Keyspace, state: bytes, indexes: Iterable[str]) -> N
                 if states[index] == "building"
                 else "misses records written by a process that does not declare it"
             )
-            raise IndexNotReadyError(f"{model}: the index {index} {why}: run `await {model}.objects.reindex()`")
+            raise IndexNotReadyError(
+                f"{model}: the index {index} {why}: run `await {model}.objects.reindex()`"
+            )

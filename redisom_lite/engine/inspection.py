@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from redisom_lite import keys
 from redisom_lite.codec import Codec
@@ -43,8 +43,8 @@ class Seen:
 class IndexKey:
     """One key that holds index entries, by what follows the model's base.
 
-    `kind`: t tag, l text, z number or composite, u unique, x exact values, k registry, d deadlines, m memos; `name` is the
-    field (a composite's tag), `payload` the token where one key stands for one.
+    `kind`: t tag, l text, z number or composite, u unique, x exact values, k registry, d deadlines, m memos; `name` is
+    the field (a composite's tag), `payload` the token where one key stands for one.
     """
 
     suffix: bytes
@@ -79,7 +79,10 @@ async def entries(transport: Transport, base: bytes, key: IndexKey) -> AsyncGene
         values = [] if command == b"SSCAN" else list(flat[1::2])
         for first in range(0, len(found), PAGE):
             part = found[first : first + PAGE]
-            yield [entry + b"\0" + values[first + n] if key.kind == b"u" else entry for n, entry in enumerate(part)]
+            yield [
+                entry + b"\0" + values[first + n] if key.kind == b"u" else entry
+                for n, entry in enumerate(part)
+            ]
         if cursor in (b"0", 0):
             return
 
@@ -110,7 +113,13 @@ async def inspect(transport: Transport, keyspace: Keyspace, members: Sequence[by
 
 
 async def unclaimed(
-    transport: Transport, keyspace: Keyspace, base: bytes, key: IndexKey, found: Sequence[bytes], *, drop: bool
+    transport: Transport,
+    keyspace: Keyspace,
+    base: bytes,
+    key: IndexKey,
+    found: Sequence[bytes],
+    *,
+    drop: bool,
 ) -> tuple[list[bytes], list[bytes]]:
     """The members of dangling and of stale entries among `found`; `drop` removes those entries in the same step."""
     listed = [(entry.partition(b"\0")[0], member_of(key, entry)) for entry in found]
@@ -128,7 +137,8 @@ async def unclaimed(
             *(member for _, member in listed),
         ],
     )
-    dangling, stale = ([listed[number - 1][1] for number in numbers] for numbers in reply)
+    dangling: list[bytes] = [listed[number - 1][1] for number in reply[0]]
+    stale: list[bytes] = [listed[number - 1][1] for number in reply[1]]
     return dangling, stale
 
 
@@ -151,7 +161,7 @@ def index_key(keyspace: Keyspace, suffix: bytes) -> IndexKey | None:
     names = {spec.name.encode(): spec for spec in keyspace.schema.fields}
     _, kind, *rest = suffix.split(b":")
     match kind, rest:
-        case (b"k" | b"due" | b"memo"), []:
+        case ((b"k" | b"due" | b"memo"), []):
             return IndexKey(suffix, {b"k": b"k", b"due": b"d", b"memo": b"m"}[kind])
         case b"i", [name] if name in names and names[name].indexed:
             return IndexKey(suffix, b"z" if name in keyspace.numbers else b"l", name)

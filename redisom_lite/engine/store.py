@@ -7,7 +7,7 @@ to the running event loop and end with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from redisom_lite.schema.model_schema import ModelSchema
 from redisom_lite.schema.record import Record
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 _SWEPT_AFTER_QUERY = 200
 
@@ -140,7 +140,7 @@ class Store:
         return self._override(url)
 
     @contextmanager
-    def _override(self, url: str) -> Iterator[Self]:
+    def _override(self, url: str) -> Generator[Self]:
         backend = Backend(url, timeout=self._timeout, multiplex=self._multiplex)
         self._backends.append(backend)
         try:
@@ -162,5 +162,7 @@ def store_of(model: type[Record]) -> Store:
     store = bound if bound is not None else getattr(getattr(model, "meta", None), "db", None)
     if not isinstance(store, Store):
         name = model.__name__
-        raise NotBoundError(f"{name} is bound to no database: declare meta = Meta(db=...), or call db.bind({name})")
+        raise NotBoundError(
+            f"{name} is bound to no database: declare meta = Meta(db=...), or call db.bind({name})"
+        )
     return store
