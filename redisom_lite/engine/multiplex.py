@@ -74,6 +74,8 @@ class Wire(asyncio.BufferedProtocol):
         self._stream: Any = None
         self._reader = reader()
         self._buffer = bytearray(_READ_BUFFER)
+        # A view, as asyncio's TLS layer fills slices of it: one of a bytearray would be a copy.
+        self._view = memoryview(self._buffer)
         self._waiting: deque[_Call] = deque()
         self._sent: deque[_Call] = deque()
         self._unanswered = 0
@@ -127,8 +129,8 @@ class Wire(asyncio.BufferedProtocol):
 
     # The socket's side
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self._buffer
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
         self._receive(self._buffer, nbytes)

@@ -258,6 +258,19 @@ async def test_session_cut_in_the_middle_is_unknown_and_its_connection_discarded
         assert await session.send("GET", "k") == b"1"
 
 
+async def test_caller_cancelled_while_connecting_leaves_it_to_the_next(
+    transport: Transport, proxy: Proxy
+) -> None:
+    proxy.delay = 0.05
+    calls = [asyncio.create_task(transport.call(ECHO, [b"k"], [i])) for i in range(5)]
+    await asyncio.sleep(0.02)
+    for call in calls[:4]:
+        call.cancel()
+        await asyncio.sleep(0.01)
+    assert await calls[4] == [b"k", b"4"]
+    assert all(call.cancelled() for call in calls[:4])
+
+
 async def test_session_after_its_idle_connection_was_cut_gets_another(
     transport: Transport, proxy: Proxy
 ) -> None:
