@@ -299,4 +299,4 @@ def error_of(keyspace: Keyspace, failure: Failure) -> RedisomError:
             )
         case code:
             field = failure.details[0].decode()
-            return ConstraintError(f"{model}.{field} {_REFUSALS[code]}", model=model)
+            return ConstraintError(f"{model}.{field} {_REFUSALS[code]}", field=field, model=model)
