@@ -107,9 +107,8 @@ class BorrowedSource:
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
-        self.nodes: Sequence[HostPort] = [
-            (str(node.host), int(node.port)) for node in getattr(raw, "startup_nodes", ())
-        ]
+        known = getattr(getattr(raw, "nodes_manager", None), "startup_nodes", {})
+        self.nodes: Sequence[HostPort] = [(str(node.host), int(node.port)) for node in known.values()]
         pool = getattr(raw, "connection_pool", None)
         self.follows = hasattr(pool, "sentinel_manager")
         self.has_sockets = pool is None or not pool.connection_class.__module__.startswith("fakeredis")
@@ -160,20 +159,28 @@ def client(address: Address, timeout: float) -> Any:
 async def close_client(raw: Any) -> None:
     """Close a raw client, with the ones that ask sentinels for it."""
     await raw.aclose()
+    for connection in _connections(raw):  # older fakeredis leaves them looking open
+        detach(connection)
     for own in _sentinels(raw):
         await own.aclose()
 
 
 def abandon_client(raw: Any) -> None:
     """Close the sockets of a raw client whose loop is closed."""
-    pool = getattr(raw, "connection_pool", None)
-    connections = [*getattr(pool, "_available_connections", ()), *getattr(pool, "_in_use_connections", ())]
-    for node in getattr(getattr(raw, "nodes_manager", None), "nodes_cache", {}).values():
-        connections += node._connections
-    for connection in connections:
+    for connection in _connections(raw):
         abandon_connection(connection)
     for own in _sentinels(raw):
         abandon_client(own)
+
+
+def _connections(raw: Any) -> list[Any]:
+    pool = getattr(raw, "connection_pool", None)
+    nodes = getattr(getattr(raw, "nodes_manager", None), "nodes_cache", {})
+    return [
+        *getattr(pool, "_available_connections", ()),
+        *getattr(pool, "_in_use_connections", ()),
+        *(connection for node in nodes.values() for connection in node._connections),
+    ]
 
 
 def _sentinels(raw: Any) -> Sequence[Any]:

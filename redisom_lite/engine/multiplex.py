@@ -44,6 +44,7 @@ from redisom_lite.errors import Outcome, RedisomError
 _READ_BUFFER: Final = 64 * 1024
 _WRITE_AT_ONCE: Final = 256 * 1024
 _UNANSWERED: Final = 8 * 1024 * 1024
+_CLOSING: Final = 1.0
 _PING: Final = pack((b"PING",))
 _PING_TIMEOUT: Final = 1.0
 _FIRST_PAUSE: Final = 0.01
@@ -353,11 +354,9 @@ class MultiplexedServer:
         wire, self._wire = self._wire, None
         if wire is not None:
             wire.retire()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(grace):
-                    await asyncio.shield(wire.gone)
+            await asyncio.wait([wire.gone], timeout=grace)
             wire.close()
-            await wire.gone
+            await asyncio.wait([wire.gone], timeout=_CLOSING)
         await self._lines.aclose(grace)
         await self._connector.aclose()
 

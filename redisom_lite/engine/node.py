@@ -164,6 +164,7 @@ class Lines:
             for line in self._lent:
                 line.close()
         self.drop()
+        await asyncio.sleep(0)  # the loop closes the sockets in its next turn, which may be its last
 
 
 class LineSession:
