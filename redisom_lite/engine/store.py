@@ -7,7 +7,7 @@ to the running event loop and end with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +33,15 @@ class Backend:
 
     def __init__(self, url: str, *, timeout: float, multiplex: bool, client: Any = None) -> None:
         self.connections = Connections(parse(url), timeout=timeout, multiplex=multiplex, client=client)
-        self.reader = Reader(self.connections.transport)
-        self.writer = Writer(self.connections.transport, timeout)
+        self.between: Callable[[Transport], Transport] | None = None
+        """What stands between the mapper and the server: for tests, which count calls or make them fail."""
+        self.reader = Reader(self.transport)
+        self.writer = Writer(self.transport, timeout)
+
+    def transport(self) -> Transport:
+        """The running loop's transport."""
+        transport = self.connections.transport()
+        return transport if self.between is None else self.between(transport)
 
     async def tidy(self) -> None:
         """Clean up what reading noticed: overdue records, and entries of records that are gone.
@@ -93,7 +100,7 @@ class Store:
     @property
     def transport(self) -> Transport:
         """The running loop's transport."""
-        return self.backend.connections.transport()
+        return self.backend.transport()
 
     @property
     def clustered(self) -> bool:
