@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, NewType, TypeVar
 from uuid import UUID
 
 import pytest
+from annotated_types import Ge, Le
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -21,7 +22,6 @@ from typing_extensions import TypeAliasType
 
 from redisom_lite import Field, Key, Manager, Meta, Model, Range, Tag, Unique
 from redisom_lite.columns import RangeColumn, TagColumn
-from redisom_lite.errors import DeclarationError
 from redisom_lite.schema.declaration import snake_case
 from redisom_lite.schema.model_schema import Bounds, CompositeSpec, Kind
 from tests.unit.models import Color, Level, Product, declared, field, hydrate, refused, row
@@ -114,13 +114,13 @@ def test_constraints_become_bounds_wherever_they_are_written() -> None:
         id: Key[int]
         outside: Range[int] = Field(gt=0, le=9)
         inside: Range[PositiveInt | None]
-        twice: Range[Annotated[int, Field(ge=3)]] = Field(ge=1)
+        twice: Range[Annotated[int, Ge(1), Ge(3), Le(9), Le(7)]]
         new: Range[Amount] = Field(ge=2)
         alias: Range[Small]
 
     assert field(Bounded, "outside").bounds == Bounds(gt=0, le=9)
     assert field(Bounded, "inside").bounds == Bounds(gt=0)
-    assert field(Bounded, "twice").bounds == Bounds(ge=3)
+    assert field(Bounded, "twice").bounds == Bounds(ge=3, le=7)
     assert field(Bounded, "new").bounds == Bounds(ge=2)
     assert field(Bounded, "alias").bounds == Bounds(lt=10)
     assert [spec.name for spec in Bounded.__redisom_schema__.fields if spec.nullable] == ["inside", "alias"]
@@ -342,15 +342,18 @@ def test_unresolved_reference_is_refused_at_first_use_with_the_cure() -> None:
     assert "Parent.model_rebuild()" in refused(lambda: Parent.__redisom_schema__)
 
 
-def test_wrong_declaration_with_a_forward_reference_is_refused_at_rebuild() -> None:
+def test_wrong_declaration_with_a_forward_reference_is_refused_once_it_is_complete() -> None:
     class Parent(Model):
         child: Child | None = None
 
     class Child(BaseModel):
         pass
 
-    with pytest.raises(DeclarationError, match="Parent has no key"):
-        Parent.model_rebuild()
+    def complete() -> None:
+        Parent.model_rebuild(_types_namespace={"Child": Child})
+        Parent.__redisom_schema__  # older releases of pydantic do not say when a class is complete
+
+    assert "Parent has no key" in refused(complete)
 
 
 def test_deferred_build_is_completed_at_first_use() -> None:
