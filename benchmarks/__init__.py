@@ -1,1 +1,1 @@
-"""Measurements: redisom_lite beside hand-written redis-py, on the same server, the same data, in one interleaved run."""
+"""Measurements: redisom_lite beside hand-written redis-py, on one server and the same data, interleaved."""

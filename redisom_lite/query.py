@@ -6,27 +6,34 @@ trips it takes. Without `order_by` the order is that of the primary key.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import Any, Final, Generic, Protocol, TypeVar
 
+from redisom_lite import aggregates, rewriting
 from redisom_lite.columns import Column
-from redisom_lite.engine.store import Store, store_of
-from redisom_lite.engine.finding import Trace
-from redisom_lite.engine.hydrate import hydrate
+from redisom_lite.engine.picking import pick
+from redisom_lite.engine.reader import Reading
 from redisom_lite.errors import MultipleFoundError, NotFoundError, QueryError
 from redisom_lite.paging import Page, open_cursor, seal_cursor
 from redisom_lite.plan.expression import And, Condition, Not, Or, Term
 from redisom_lite.plan.ordering import After, columns
-from redisom_lite.plan.planner import Plan as QueryPlan, Selection, guard, plan
-from redisom_lite.schema import mutations
-from redisom_lite.schema.keyspace import Keyspace
-from redisom_lite.schema.model_schema import FieldSpec, Kind, ModelSchema
-from redisom_lite.schema.record import Record
+from redisom_lite.plan.planner import Selection, plan
+from redisom_lite.schema.lifetime import Lifetime
+from redisom_lite.schema.model_schema import FieldSpec, ModelSchema
+from redisom_lite.schema.mutations import Row
+from redisom_lite.schema.record import Record, State, state_of
+from redisom_lite.site import Site
 
 M = TypeVar("M", bound=Record)
 
-BATCH = 500
+BATCH: Final = 500
+
+
+class Sited(Protocol):
+    """A manager, as far as queries know one."""
+
+    def site(self) -> Site[Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ class Source(Generic[M]):
     """What a query reads from: a model, and the manager whose lifetimes its records follow."""
 
     model: type[M]
-    manager: object
+    manager: Sited
 
 
 class Query(Generic[M]):
@@ -94,22 +101,18 @@ class Query(Generic[M]):
 
     async def all(self) -> list[M]:
         """Every record, in order. Records are read whole; one round trip for each budget of server work."""
-        run = self._run()
-        found = await run.reader.rows(run.keyspace, run.plan)
-        await run.store.backend.tidy()
-        return [self._object(run.keyspace, row) for _, row in found]
+        site = self._site()
+        return [site.object(row) for _, row in await _rows(site, self._select)]
 
     async def first(self) -> M | None:
         """The first record, or None."""
-        limit = self._select.limit
-        found = await self._with(limit=1 if limit is None else min(limit, 1)).all()
+        found = await self._at_most(1).all()
         return found[0] if found else None
 
     async def one(self) -> M:
         """The only record; `NotFoundError` when there is none, `MultipleFoundError` when there are more."""
-        limit = self._select.limit
-        found = await self._with(limit=2 if limit is None else min(limit, 2)).all()
-        name = self._source.model.__name__
+        found = await self._at_most(2).all()
+        name = self._name
         if not found:
             raise NotFoundError(f"{name}: no record satisfies the query", model=name)
         if len(found) > 1:
@@ -118,31 +121,41 @@ class Query(Generic[M]):
 
     async def count(self) -> int:
         """How many records; `limit` and `offset` are respected. Reads no record."""
-        run = self._run(order=())
-        total = await run.reader.count(run.keyspace, run.plan)
-        await run.store.backend.tidy()
+        site = self._site()
+        total = await site.store.backend.reader.count(_reading(site, replace(self._select, order=())))
+        await site.store.backend.tidy()
         total = max(0, total - self._select.offset)
         return total if self._select.limit is None else min(total, self._select.limit)
 
     async def exists(self) -> bool:
-        """Whether there is any record."""
-        limit = self._select.limit
-        run = self._run(limit=1 if limit is None else min(limit, 1), order=())
-        return bool(await run.reader.members(run.keyspace, run.plan))
+        """Whether there is any record. Reads none."""
+        if self._select.offset:
+            return bool(await self._at_most(1).pks())
+        if self._select.limit == 0:
+            return False
+        site = self._site()
+        found = await site.store.backend.reader.any(_reading(site, replace(self._select, order=())))
+        await site.store.backend.tidy()
+        return found
 
     async def pks(self) -> list[Any]:
         """The primary keys, in order. Reads no record."""
-        run = self._run()
-        members = await run.reader.members(run.keyspace, run.plan)
-        await run.store.backend.tidy()
-        of_member = run.keyspace.schema.key.codec.of_member
+        site = self._site()
+        members = await site.store.backend.reader.members(site.keyspace, plan(self._select))
+        await site.store.backend.tidy()
+        of_member = site.schema.key.codec.of_member
         return [of_member(member) for member in members]
 
     async def values(self, *fields: str | Column[Any]) -> list[dict[str, Any]]:
-        """Dicts of the named fields (all of them when none is named), in order, of real Python types."""
+        """Dicts of the named fields (all of them when none is named), in order, of real Python types.
+
+        Only those fields are read, and those the order needs.
+        """
         schema = self._select.schema
-        specs = [_named(schema, field) for field in fields] or list(schema.fields)
-        return [{spec.name: getattr(record, spec.name) for spec in specs} for record in await self.all()]
+        specs = list(dict.fromkeys(_named(schema, field) for field in fields)) or list(schema.fields)
+        site = self._site()
+        rows = [row for _, row in await _rows(site, self._select, *specs)]
+        return pick(site.model, site.keyspace, specs, rows)
 
     def __aiter__(self) -> AsyncIterator[M]:
         return self._each()
@@ -158,8 +171,7 @@ class Query(Generic[M]):
         Each is read when it is asked for, behind the last record of the one before: under concurrent writes no
         record that stays put is skipped or repeated.
         """
-        if size < 1 or isinstance(size, bool):
-            raise QueryError(f"{self._source.model.__name__}: a batch has at least 1 record")
+        _positive(self._name, "a batch", size)
         left, offset, after = self._select.limit, self._select.offset, None
         while left is None or left > 0:
             asked = size if left is None else min(size, left)
@@ -178,45 +190,95 @@ class Query(Generic[M]):
         Raises `QueryError` for a damaged cursor, one of another query, and on a query with a limit or an offset.
         """
         if self._select.limit is not None or self._select.offset:
-            raise QueryError(f"{self._source.model.__name__}: a query with limit or offset has no pages: leave them out")
-        if isinstance(size, bool) or size < 1:
-            raise QueryError(f"{self._source.model.__name__}: a page has at least 1 record")
+            raise QueryError(f"{self._name}: a query with limit or offset has no pages: leave them out")
+        _positive(self._name, "a page", size)
         start = None if after is None else open_cursor(self._select, after)
         found = await self._behind(start, size + 1, 0)
         items = [record for record, _ in found[:size]]
         more = len(found) > size
         return Page(items, seal_cursor(self._select, found[size - 1][1]) if more else None)
 
-    async def _behind(self, after: After | None, limit: int, offset: int) -> list[tuple[M, After]]:
-        run = self._run(limit=limit, offset=offset)
-        found = await run.reader.rows(run.keyspace, run.plan, after=after)
-        await run.store.backend.tidy()
-        specs = columns(self._select.order)
-        return [
-            (self._object(run.keyspace, row), After(member, tuple(row[spec.position] for spec in specs)))
-            for member, row in found
-        ]
+    # Changing.
 
-    def _object(self, keyspace: Keyspace, row: list[bytes | None]) -> M:
-        return hydrate(self._source.model, keyspace, row, self._source.manager)
+    async def update(self, **changes: Any) -> int:
+        """Write these fields of every record, without loading any; how many records were written.
 
-    def _run(self, **changes: Any) -> _Run:
-        store = store_of(self._source.model)
-        selection = replace(self._select, **changes) if changes else self._select
-        return _Run(store, store.keyspace(selection.schema), plan(selection))
+        Values are validated first, each by the rules of its field. The step that writes a record tests the conditions
+        once more. With `limit` or `offset`, exactly those records. Records go in atomic steps of up to 100; an error
+        (`UniqueError`) leaves the step it occurs in undone and those before it done.
+        """
+        return await rewriting.update(self._site(), self._select, changes)
 
+    async def delete(self) -> int:
+        """Delete every record, in atomic steps of up to 100, conditions tested once more; how many there were."""
+        return await rewriting.delete(self._site(), self._select)
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """A query about to run: its database, its keys, its plan."""
+    async def expire(self, ttl: Lifetime) -> int:
+        """Let every record end in `ttl` from now; how many there were."""
+        return await rewriting.expire(self._site(), self._select, ttl)
 
-    store: Store
-    keyspace: Keyspace
-    plan: QueryPlan
+    # Aggregates.
+
+    async def min(self, column: str | Column[Any]) -> Any:
+        """The least value of a Range or Key column that is not None; None when there is none."""
+        spec = _named(self._select.schema, column)
+        return await aggregates.extreme_of(self._site(), self._select, spec, greatest=False)
+
+    async def max(self, column: str | Column[Any]) -> Any:
+        """The greatest value of a Range or Key column that is not None; None when there is none."""
+        spec = _named(self._select.schema, column)
+        return await aggregates.extreme_of(self._site(), self._select, spec, greatest=True)
+
+    async def sum(self, column: str | Column[Any]) -> Any:
+        """The exact sum of a Range column of numbers or durations, None left out; zero of its type for no values."""
+        return await aggregates.sum_of(self._site(), self._select, _named(self._select.schema, column))
+
+    async def facets(self, column: str | Column[Any]) -> dict[Any, int]:
+        """How many records have each value of a Tag column, None included, the most frequent first."""
+        return await aggregates.facets_of(self._site(), self._select, _named(self._select.schema, column))
+
+    # How.
 
     @property
-    def reader(self) -> Any:
-        return self.store.backend.reader
+    def _name(self) -> str:
+        return self._source.model.__name__
+
+    def _site(self) -> Site[M]:
+        return self._source.manager.site()
+
+    def _at_most(self, n: int) -> Query[M]:
+        limit = self._select.limit
+        return self._with(limit=n if limit is None else min(limit, n))
+
+    async def _behind(self, after: After | None, limit: int, offset: int) -> list[tuple[M, After]]:
+        site = self._site()
+        specs = columns(self._select.order)
+        found: list[tuple[M, After]] = []
+        for member, row in await _rows(site, replace(self._select, limit=limit, offset=offset), after=after):
+            record = site.object(row)
+            found.append((record, After(member, tuple(_text(spec, row, state_of(record)) for spec in specs))))
+        return found
+
+
+def _reading(site: Site[Any], selection: Selection, *specs: FieldSpec) -> Reading:
+    names = site.keyspace.names_of((*specs, *columns(selection.order))) if specs else None
+    return Reading(site.keyspace, plan(selection), names)
+
+
+async def _rows(
+    site: Site[Any], selection: Selection, *specs: FieldSpec, after: After | None = None
+) -> list[tuple[bytes, Row]]:
+    found = await site.store.backend.reader.rows(_reading(site, selection, *specs), after=after)
+    await site.store.backend.tidy()
+    return found
+
+
+def _text(spec: FieldSpec, row: Row, state: State | None) -> bytes | None:
+    """What a record has its place in the order by: its text, or its default where the record lacks the field."""
+    text = row[spec.position]
+    if text is None and state is not None and isinstance(state.row, list) and spec.position < len(state.row):
+        return state.row[spec.position]
+    return text
 
 
 def check_condition(schema: ModelSchema, condition: object) -> None:
@@ -251,12 +313,20 @@ def _term(schema: ModelSchema, term: object) -> Term:
     return found
 
 
-def _named(schema: ModelSchema, field: str | Column[Any]) -> FieldSpec:
-    name = field.name if isinstance(field, Column) else field
-    spec = schema.by_name.get(name)
+def _named(schema: ModelSchema, field: object) -> FieldSpec:
+    if isinstance(field, Column):
+        _check_field(schema, field.field)
+        return field.field
+    spec = schema.by_name.get(field) if isinstance(field, str) else None
     if spec is None:
-        raise QueryError(f"{schema.model} has no field {name!r}: name one of its fields")
+        what = repr(field) if isinstance(field, str) else f"of type {type(field).__name__}"
+        raise QueryError(f"{schema.model} has no field {what}: name one of its columns")
     return spec
+
+
+def _positive(model: str, what: str, n: object) -> None:
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise QueryError(f"{model}: {what} has at least 1 record")
 
 
 def _count(what: str, n: object) -> int:

@@ -11,13 +11,17 @@ from redisom_lite.schema.record import Record, State, set_state, state_of
 from redisom_lite.site import Site
 
 
-def insert_mutation(site: Site[Any], record: Record, ttl: Lifetime | None) -> tuple[mutations.Mutation, mutations.Row]:
+def insert_mutation(
+    site: Site[Any], record: Record, ttl: Lifetime | None
+) -> tuple[mutations.Mutation, mutations.Row]:
     """The mutation that stores a record whose key must be free."""
     values = site.schema.checker.validate_python(dict(record.__dict__))
     return mutations.put(site.schema, values, only_if_absent=True, lifetime=site.first_lifetime(ttl))
 
 
-def save_mutation(site: Site[Any], record: Record, ttl: Lifetime | None) -> tuple[mutations.Mutation, mutations.Row]:
+def save_mutation(
+    site: Site[Any], record: Record, ttl: Lifetime | None
+) -> tuple[mutations.Mutation, mutations.Row]:
     """The mutation that stores an object as it is now, and the row its record will have."""
     schema = site.schema
     values = schema.checker.validate_python(dict(record.__dict__))

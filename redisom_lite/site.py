@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from redisom_lite.engine.store import Store
 from redisom_lite.engine.hydrate import hydrate
+from redisom_lite.engine.store import Store
 from redisom_lite.engine.writer import Applied, Change
 from redisom_lite.errors import NotFoundError, QueryError, RedisomError
 from redisom_lite.schema import lifetime as lifetimes

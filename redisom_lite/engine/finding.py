@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from redisom_lite.engine.declare import declare, require_ready
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import AccessDeniedError, IndexNotReadyError, ReadOnlyError
 from redisom_lite.plan.ordering import Position
-from redisom_lite.plan.planner import Plan
+from redisom_lite.plan.planner import QueryPlan
 from redisom_lite.plan.program import program
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.model_schema import FieldSpec, Kind
 
-BUDGET: Final = 4000
-"""Index entries one call examines at most."""
-BUDGET_MS: Final = 3
-"""Server milliseconds after which a call stops at the next chunk."""
-
 Row = list[bytes | None]
+
+
+@dataclass(slots=True)
+class Budget:
+    """What one call may take: index entries examined, and server milliseconds after which it stops at the next run."""
+
+    entries: int = 4000
+    ms: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,51 +43,80 @@ class Head:
     overdue: int
     tail: int
     found: int
-    sizes: list[int]
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One call's answer; `head` is None when the answer needs sort keys instead (`keys_needed`)."""
+    """One call's answer."""
 
     head: Head
     members: list[bytes]
-    keys: list[bytes | None]
+    keys: list[Any]
     rows: list[Row]
+    doubtful: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How the server would begin: strategy `W` walk, `G` gather, `S` stream, `K` keys first; sizes by path."""
+
+    strategy: str
+    path: int
+    total: int
+    overdue: int
+    sizes: tuple[int, ...]
 
 
 @dataclass(slots=True)
 class Trace:
-    """What answering took, for `explain(analyze=True)`: the calls made and what each did."""
+    """What answering took, for `explain(analyze=True)`: calls made, round trips, and what each call did."""
 
     calls: int = 0
     heads: list[Head] = field(default_factory=list[Head])
 
 
 class KeysNeededError(Exception):
-    """The rows cannot be walked or gathered in order within one call: sort keys first. Never leaves the engine."""
+    """The rows cannot be walked or gathered in order within one call: sort keys first. Never leaves the engine.
+
+    `path` is the path to read all of, or None where walking by keys may still be best.
+    """
+
+    def __init__(self, path: int | None = None) -> None:
+        super().__init__()
+        self.path = path
 
 
 class Finder:
     """Runs find.lua for one database, and knows which index states the server and this process agreed on."""
 
-    def __init__(self, transport: Callable[[], Transport]) -> None:
+    def __init__(self, transport: Callable[[], Transport], budget: Budget) -> None:
         self._transport = transport
+        self._budget = budget
         self._accepted: dict[tuple[bytes, bytes], bytes] = {}
 
     async def run(self, search: Search, trace: Trace | None = None) -> AsyncGenerator[Reply]:
         """Call until the search is done; the caller may lower its `limit` and `offset` between replies."""
         while True:
             reply = await self._call(search, trace)
-            if reply[0] in (b"K", b"G"):
+            if reply[0] == b"K":
                 raise KeysNeededError
+            if reply[0] == b"G":
+                raise KeysNeededError(reply[1])
             head = Head(*reply[1])
             if trace is not None:
                 trace.heads.append(head)
-            yield Reply(head, reply[2], reply[3], reply[4])
+            yield Reply(head, *reply[2:])
             if not head.more:
                 return
             search.go_on(head)
+
+    async def decide(self, search: Search) -> Decision:
+        """What the server would do for a search of mode `plan`."""
+        reply = await self._call(search, None)
+        if reply[0] == b"K":
+            return Decision("K", 0, 0, 0, ())
+        return Decision(reply[1].decode(), reply[2], reply[3], reply[4], tuple(reply[5]))
 
     async def _call(self, search: Search, trace: Trace | None) -> Any:
         keyspace, transport, script = search.keyspace, self._transport(), load("find")
@@ -93,7 +125,7 @@ class Finder:
         for _ in range(4):
             if trace is not None:
                 trace.calls += 1
-            reply = await transport.call(script, [key], search.args(self._accepted.get(known, b"")))
+            reply = await transport.call(script, [key], search.args(self._accepted.get(known, b""), self._budget))
             if reply[0] != b"M":
                 return reply
             state = reply[1]
@@ -111,34 +143,44 @@ class Finder:
 class Search:
     """The arguments of find.lua, of which only limit, offset and the place to resume change from call to call.
 
-    `mode` is rows, keys or count; `limit` 0 streams everything in the driver's order; `wanted` are the fields whose sort
-    keys are asked for; `ties` keeps a limited keys walk from stopping between equal values.
+    `mode` is one of the script's; `limit` 0 streams everything in the driver's order; `names` are the hash fields of a
+    row; `wanted` the fields whose sort keys (tokens, for a tag) are asked for; `ties` keeps a limited keys walk from
+    stopping between equal values; `verify` looks whether each record is there; `stream` names the path to read all of.
     """
 
     def __init__(
         self,
         keyspace: Keyspace,
         partition: int,
-        query: Plan,
+        query: QueryPlan,
         *,
         mode: bytes,
         limit: int = 0,
         offset: int = 0,
         after: Position | None = None,
+        names: Sequence[bytes] = (),
         wanted: Sequence[FieldSpec] = (),
         ties: bool = False,
+        verify: bool = False,
+        ordered: bool = True,
+        stream: int | None = None,
     ) -> None:
         self.keyspace, self.partition, self.query = keyspace, partition, query
         self.limit, self.offset = limit, offset
-        self._mode = mode
-        self._wanted = [b"%d" % len(wanted)]
-        for spec in wanted:
-            self._wanted += (b"l" if spec.kind is Kind.TEXT else b"z", spec.name.encode())
-        self._ties = _flag(ties)
-        self._after: tuple[bytes, ...] = (b"0",) if after is None else (b"1", *after)
-        self._resume: tuple[bytes, ...] = (b"", b"1", b"1", b"0", b"", b"", b"")
         self._examined = 0
-        self._plan = _plan_words(query, keyspace.names if mode == b"rows" else (), limited=limit > 0)
+        place = (b"0",) if after is None else (b"1", *after)
+        self._middle = (
+            *(_order_words(query) if ordered else _NO_ORDER),
+            *_wanted_words(wanted),
+            _flag(ties),
+            _flag(verify),
+            *place,
+        )
+        self._head = (keyspace.bases[partition], keyspace.fingerprint)
+        self._mode = (keyspace.int_keys, mode)
+        self._resume = _START if stream is None else (b"S", b"%d" % stream, *_START[2:])
+        # a path without the records whose order column is None cannot answer for everything
+        self._plan = (b"%d" % len(names), *names, *plan_words(query, every=limit > 0))
 
     def go_on(self, head: Head) -> None:
         """Resume where `head` says the call stopped."""
@@ -146,29 +188,18 @@ class Search:
         place = (head.strategy, b"%d" % head.path, b"%d" % head.read, b"%d" % self._examined)
         self._resume = (*place, head.score, head.member, head.scan)
 
-    def args(self, accepted: bytes) -> list[bytes]:
+    def args(self, accepted: bytes, budget: Budget) -> list[bytes]:
         """The script's ARGV."""
-        keyspace = self.keyspace
-        return [
-            keyspace.bases[self.partition],
-            keyspace.fingerprint,
-            accepted,
-            keyspace.int_keys,
-            self._mode,
-            b"%d" % self.limit,
-            b"%d" % self.offset,
-            b"%d" % BUDGET,
-            b"%d" % BUDGET_MS,
-            *_order_words(self.query),
-            *self._wanted,
-            self._ties,
-            *self._after,
-            *self._resume,
-            *self._plan,
-        ]
+        size = (b"%d" % self.limit, b"%d" % self.offset, b"%d" % budget.entries, b"%d" % budget.ms)
+        return [*self._head, accepted, *self._mode, *size, *self._middle, *self._resume, *self._plan]
 
 
-def _order_words(query: Plan) -> tuple[bytes, bytes, bytes]:
+_START = (b"", b"1", b"1", b"0", b"", b"", b"")
+_NO_ORDER = (b"n", b"", b"0")
+_WANTED = {Kind.TEXT: b"l", Kind.TAG: b"t"}
+
+
+def _order_words(query: QueryPlan) -> tuple[bytes, bytes, bytes]:
     primary = query.primary
     if primary is None:
         return (b"k", b"", b"0")
@@ -176,12 +207,19 @@ def _order_words(query: Plan) -> tuple[bytes, bytes, bytes]:
     return (kind, primary.field.name.encode(), _flag(primary.descending))
 
 
-def _plan_words(query: Plan, names: Sequence[bytes], *, limited: bool) -> list[bytes]:
-    words = [b"%d" % len(names), *names, b"%d" % len(query.clauses)]
+def _wanted_words(wanted: Sequence[FieldSpec]) -> list[bytes]:
+    words = [b"%d" % len(wanted)]
+    for spec in wanted:
+        words += (_WANTED.get(spec.kind, b"z"), spec.name.encode())
+    return words
+
+
+def plan_words(query: QueryPlan, *, every: bool) -> list[bytes]:
+    """Clauses and paths as the script reads them; without `every`, only paths that hold all records."""
+    words = [b"%d" % len(query.clauses)]
     for clause in query.clauses:
         words += program(clause)
-    # a path without the records whose order column is None cannot answer for everything
-    paths = [path for path in query.paths if limited or not path.valued]
+    paths = query.paths_for(every=every)
     words.append(b"%d" % len(paths))
     for path in paths:
         words += (_flag(path.ordered), _flag(path.each), _flag(path.distinct), _flag(path.valued))

@@ -10,20 +10,21 @@ are asked for once more by their own key, left out if they are gone, and noted i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from redisom_lite.engine.finding import Finder, KeysNeededError, Reply, Row, Search, Trace
+from redisom_lite.engine.finding import Budget, Decision, Finder, KeysNeededError, Reply, Row, Search, Trace
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import RedisomError
 from redisom_lite.plan.expression import KeyIn
 from redisom_lite.plan.ordering import After, Entry, columns, following, position, rest, score_key, text_key
-from redisom_lite.plan.planner import Path, Plan
+from redisom_lite.plan.planner import Path, QueryPlan
 from redisom_lite.plan.program import leaf
 from redisom_lite.schema.keyspace import Keyspace
-from redisom_lite.schema.model_schema import Kind
+from redisom_lite.schema.model_schema import FieldSpec, Kind
 
 T = TypeVar("T")
 
@@ -31,6 +32,43 @@ Found = tuple[bytes, Row]
 
 FETCHED: Final = 500
 """Records asked for by key in one go."""
+_TRIES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What to read of the records a plan finds: the plan, the hash fields (None: all of a row), where to note the cost."""
+
+    keyspace: Keyspace
+    query: QueryPlan
+    names: tuple[bytes, ...] | None = None
+    trace: Trace | None = None
+
+    def behind(self, after: After) -> tuple[Reading, After]:
+        """What comes after a record whose first order column is None: a reading of just those, in what order is left."""
+        texts = after.texts[1:] if len(after.texts) > 1 else ()
+        return self.rest(), After(after.member, texts)
+
+    def rest(self) -> Reading:
+        return replace(self, query=rest(self.query))
+
+    @property
+    def hash_fields(self) -> tuple[bytes, ...]:
+        return self.keyspace.names if self.names is None else self.names
+
+    def whole_rows(self, rows: list[Row]) -> list[Row]:
+        """Rows of all fields, None for those not read."""
+        if self.names is None:
+            return rows
+        places = [self.keyspace.names.index(name) for name in self.names]
+        width = len(self.keyspace.names)
+        wide: list[Row] = []
+        for row in rows:
+            full: Row = [None] * width
+            for place, text in zip(places, row, strict=False):
+                full[place] = text
+            wide.append(full + row[len(places) :])  # a deadline travels behind the row
+        return wide
 
 
 class Reader:
@@ -38,7 +76,8 @@ class Reader:
 
     def __init__(self, transport: Callable[[], Transport]) -> None:
         self._transport = transport
-        self._finder = Finder(transport)
+        self.budget = Budget()
+        self._finder = Finder(transport, self.budget)
         self.overdue: set[tuple[Keyspace, int]] = set()
         self.missing: set[tuple[Keyspace, bytes]] = set()
 
@@ -52,7 +91,7 @@ class Reader:
             part = members[first : first + FETCHED]
             commands = [(b"HMGET", keyspace.record_key(member), *names) for member in part]
             replies = _unrefused(await self._transport().commands(commands, retry=True))
-            rows += [whole(keyspace, member, row) for member, row in zip(part, replies, strict=True)]
+            rows += [keyspace.whole(member, row) for member, row in zip(part, replies, strict=True)]
         return rows
 
     async def load_sliding(self, keyspace: Keyspace, members: Sequence[bytes], ttl_ms: int) -> list[Row | None]:
@@ -64,7 +103,7 @@ class Reader:
                 keys = [keyspace.record_key(member) for member in part]
                 args = [keyspace.bases[partition], ttl_ms, *part, *keyspace.names]
                 reply = await self._transport().call(load("slide"), keys, args)
-                rows.update((m, row and whole(keyspace, m, row)) for m, row in zip(part, reply, strict=True))
+                rows.update((m, row and keyspace.whole(m, row)) for m, row in zip(part, reply, strict=True))
         return [rows[member] for member in members]
 
     async def exist(self, keyspace: Keyspace, members: Sequence[bytes]) -> list[bool]:
@@ -74,173 +113,259 @@ class Reader:
 
     # By plan.
 
-    async def rows(
-        self, keyspace: Keyspace, query: Plan, *, after: After | None = None, trace: Trace | None = None
-    ) -> list[Found]:
+    async def rows(self, reading: Reading, *, after: After | None = None) -> list[Found]:
         """The records a plan selects, in its order, its limit and offset applied; `after`: those behind a page."""
-        limit, offset = query.selection.limit, query.selection.offset
-        if query.impossible or limit == 0:
+        selection = reading.query.selection
+        limit, offset = selection.limit, selection.offset
+        if reading.query.impossible or limit == 0:
             return []
         if limit is None:
-            return await self._everything(keyspace, query, after, trace)
+            return await self._everything(reading, after)
         if after is not None and after.texts and after.texts[0] is None:
-            behind = rest(query)
-            texts = after.texts[1:] if len(after.texts) > 1 else ()
-            return await self._first(keyspace, behind, limit, offset, After(after.member, texts), trace)
-        return await self._first(keyspace, query, limit, offset, after, trace)
+            reading, after = reading.behind(after)
+        return await self._first(reading, limit, offset, after)
 
-    async def count(self, keyspace: Keyspace, query: Plan, trace: Trace | None = None) -> int:
+    async def count(self, reading: Reading) -> int:
         """How many records the plan's conditions select; its limit and offset are not applied."""
-        if query.impossible:
+        if reading.query.impossible:
             return 0
+        keyspace = reading.keyspace
 
         async def one(partition: int) -> int:
-            total, listed = 0, set[bytes]()
-            async for reply in self._run(Search(keyspace, partition, query, mode=b"count"), trace):
+            total, listed, doubtful = 0, set[bytes](), set[bytes]()
+            search = Search(keyspace, partition, reading.query, mode=b"count", verify=keyspace.schema.evictable)
+            async for reply in self._run(search, reading.trace):
                 total += reply.head.found - len(reply.members)
                 listed.update(reply.members)
-            return total + len(listed)
+                doubtful.update(reply.doubtful)
+            return total + len(listed) - len(await self._gone(keyspace, doubtful))
 
         return sum(await _on_partitions(keyspace, one))
 
-    async def members(self, keyspace: Keyspace, query: Plan, trace: Trace | None = None) -> list[bytes]:
+    async def any(self, reading: Reading) -> bool:
+        """Whether the plan's conditions select a record at all; limit and offset are not applied."""
+        if reading.query.impossible:
+            return False
+
+        async def one(partition: int) -> bool:
+            search = Search(
+                reading.keyspace, partition, reading.query, mode=b"keys", limit=1, verify=True, ordered=False
+            )
+            async for reply in self._run(search, reading.trace):
+                if reply.members:
+                    gone = await self._gone(reading.keyspace, reply.doubtful)
+                    return len(gone) < len(reply.members) or bool(await self._candidates(reading, None, None, verify=True))
+            return False
+
+        return any(await _on_partitions(reading.keyspace, one))
+
+    async def members(self, keyspace: Keyspace, query: QueryPlan, trace: Trace | None = None) -> list[bytes]:
         """The keys of the records a plan selects, in its order; limit and offset applied. Reads no record."""
         limit, offset = query.selection.limit, query.selection.offset
         if query.impossible or limit == 0:
             return []
-        found = await self._candidates(keyspace, query, None if limit is None else limit + offset, None, trace)
-        return found[offset : None if limit is None else offset + limit]
+        reading = Reading(keyspace, query, trace=trace)
+        found = await self._candidates(reading, None if limit is None else limit + offset, None, verify=True)
+        return [entry.member for entry in found[offset : None if limit is None else offset + limit]]
 
-    async def fetch(
-        self, keyspace: Keyspace, query: Plan, members: Sequence[bytes], trace: Trace | None = None
-    ) -> list[Found]:
+    async def runs(self, reading: Reading) -> AsyncGenerator[list[bytes]]:
+        """The keys of all records a plan's conditions select, in runs of no order; a key may come up twice."""
+        if reading.query.impossible:
+            return
+        for partition in range(len(reading.keyspace.bases)):
+            search = Search(reading.keyspace, partition, reading.query, mode=b"keys", ordered=False)
+            async for reply in self._run(search, reading.trace):
+                yield reply.members
+
+    async def tally(self, reading: Reading, specs: Sequence[FieldSpec]) -> Counter[tuple[bytes | None, ...]]:
+        """How often each combination of these fields' keys (see find.lua, `wanted`) occurs in what a plan selects."""
+        if reading.query.impossible:
+            return Counter()
+        keyspace, width = reading.keyspace, len(specs)
+
+        async def one(partition: int) -> Counter[tuple[bytes | None, ...]]:
+            counted: Counter[tuple[bytes | None, ...]] = Counter()
+            listed: dict[bytes, tuple[bytes | None, ...]] = {}
+            doubtful = set[bytes]()
+            search = Search(
+                keyspace, partition, reading.query, mode=b"tally", wanted=specs, verify=keyspace.schema.evictable
+            )
+            async for reply in self._run(search, reading.trace):
+                for at in range(0, len(reply.keys), width + 1):
+                    counted[tuple(reply.keys[at + 1 : at + 1 + width])] += reply.keys[at]
+                listed.update(zip(reply.members, map(tuple, reply.rows), strict=True))
+                doubtful.update(reply.doubtful)
+            for member in await self._gone(keyspace, doubtful):
+                listed.pop(member, None)
+            counted.update(listed.values())
+            return counted
+
+        return sum(await _on_partitions(keyspace, one), start=Counter[tuple[bytes | None, ...]]())
+
+    async def decide(self, keyspace: Keyspace, query: QueryPlan, partition: int) -> Decision:
+        """What the server would do first for the rows of a plan."""
+        limit, offset = query.selection.limit or 0, query.selection.offset
+        search = Search(
+            keyspace, partition, query, mode=b"plan", limit=limit + offset if limit else 0, ties=not query.single
+        )
+        return await self._finder.decide(search)
+
+    async def fetch(self, reading: Reading, members: Sequence[bytes]) -> list[Found]:
         """Those of `members` that satisfy the plan's conditions now, in the order given."""
-        rows: dict[bytes, Row] = {}
+        keyspace, rows = reading.keyspace, dict[bytes, Row]()
         for partition, group in _by_partition(keyspace, members).items():
             for first in range(0, len(group), FETCHED):
                 listed = KeyIn(keyspace.schema.key, tuple(group[first : first + FETCHED]))
                 path = Path((leaf(listed),), frozenset(), "keys")
-                narrowed = replace(query, paths=(path,), primary=None)
-                async for reply in self._run(Search(keyspace, partition, narrowed, mode=b"rows"), trace):
-                    rows.update(zip(reply.members, reply.rows, strict=True))
-        return await self._confirmed(keyspace, [(member, rows[member]) for member in members if member in rows])
+                narrowed = replace(reading.query, paths=(path,))
+                search = Search(keyspace, partition, narrowed, mode=b"rows", names=reading.hash_fields)
+                async for reply in self._run(search, reading.trace):
+                    rows.update(zip(reply.members, reading.whole_rows(reply.rows), strict=True))
+        return await self._confirmed(reading, [(member, rows[member]) for member in members if member in rows])
 
     # How.
 
-    async def _first(
-        self, keyspace: Keyspace, query: Plan, limit: int, offset: int, after: After | None, trace: Trace | None
-    ) -> list[Found]:
-        if query.single:
+    async def _first(self, reading: Reading, limit: int, offset: int, after: After | None) -> list[Found]:
+        stream = None
+        if reading.query.single:
             try:
-                return await self._walked(keyspace, query, limit, offset, after, trace)
-            except KeysNeededError:
-                pass
-        return await self._sorted(keyspace, query, limit, offset, after, trace)
+                return await self._walked(reading, limit, offset, after)
+            except KeysNeededError as needed:
+                stream = needed.path
+        return await self._sorted(reading, limit, offset, after, stream)
 
-    async def _walked(
-        self, keyspace: Keyspace, query: Plan, limit: int, offset: int, after: After | None, trace: Trace | None
-    ) -> list[Found]:
+    async def _walked(self, reading: Reading, limit: int, offset: int, after: After | None) -> list[Found]:
         """The first records of an order that one index decides, found in that order."""
-        several = len(keyspace.bases) > 1
+        several = len(reading.keyspace.bases) > 1
         needed, skip = (limit + offset, 0) if several else (limit, offset)
 
         async def one(partition: int) -> tuple[list[Found], int, int]:
-            return await self._walk(keyspace, partition, query, needed, skip, after, trace)
+            return await self._walk(reading, partition, needed, skip, after)
 
-        parts = await _on_partitions(keyspace, one)
+        parts = await _on_partitions(reading.keyspace, one)
         taken = [found for part, _, _ in parts for found in part]
         left = parts[0][1]
         if several:
-            taken = _in_order(query, taken, None)
+            taken = _in_order(reading.query, taken, None)
             left = max(0, offset - len(taken))
             taken = taken[offset : offset + limit]
         if len(taken) < limit and any(tail for _, _, tail in parts):
-            taken += await self._first(keyspace, rest(query), limit - len(taken), left, None, trace)
+            taken += await self._first(reading.rest(), limit - len(taken), left, None)
         return taken
 
     async def _walk(
-        self,
-        keyspace: Keyspace,
-        partition: int,
-        query: Plan,
-        limit: int,
-        offset: int,
-        after: After | None,
-        trace: Trace | None,
+        self, reading: Reading, partition: int, limit: int, offset: int, after: After | None
     ) -> tuple[list[Found], int, int]:
         """One partition's first records, what is left of the offset, and whether there are records without a value."""
+        query, names = reading.query, reading.hash_fields
         taken: list[Found] = []
         start = position(query, after)
         while True:
             search = Search(
-                keyspace, partition, query, mode=b"rows", limit=limit - len(taken), offset=offset, after=start
+                reading.keyspace,
+                partition,
+                query,
+                mode=b"rows",
+                limit=limit - len(taken),
+                offset=offset,
+                after=start,
+                names=names,
             )
             tail, gone = 0, False
-            async for reply in self._run(search, trace):
-                kept = await self._confirmed(keyspace, list(zip(reply.members, reply.rows, strict=True)))
-                gone = gone or len(kept) < len(reply.members)
+            async for reply in self._run(search, reading.trace):
+                found = list(zip(reply.members, reading.whole_rows(reply.rows), strict=True))
+                kept = await self._confirmed(reading, found)
+                gone = gone or len(kept) < len(found)
                 taken += kept
                 tail, offset = reply.head.tail, offset - reply.head.skipped
-                search.limit, search.offset = limit - len(taken), offset
                 if reply.members:
                     start = _position_of(query, reply)
+                search.limit, search.offset = limit - len(taken), offset
+                if not search.limit:
+                    break
             if not gone or len(taken) >= limit:
                 return taken[:limit], offset, tail
             # some of what was found is gone: look behind it for as many more
 
     async def _sorted(
-        self, keyspace: Keyspace, query: Plan, limit: int, offset: int, after: After | None, trace: Trace | None
+        self, reading: Reading, limit: int, offset: int, after: After | None, stream: int | None
     ) -> list[Found]:
-        """Sort keys first, then the records wanted; what has changed meanwhile is passed over."""
-        candidates = await self._candidates(keyspace, query, limit + offset, after, trace)
-        taken: list[Found] = []
-        at = offset
-        while len(taken) < limit and at < len(candidates):
-            part = candidates[at : at + min(FETCHED, limit - len(taken))]
-            taken += await self.fetch(keyspace, query, part, trace)
-            at += len(part)
+        """Sort keys first, then the records wanted; those that have moved or gone meanwhile are passed over."""
+        lost, taken = 0, list[Found]()
+        wanted = columns(reading.query.selection.order)
+        for _ in range(_TRIES):
+            candidates = await self._candidates(reading, limit + offset + lost, after, stream=stream)
+            taken, seen, at = [], 0, offset
+            while len(taken) < limit and at < len(candidates):
+                part = candidates[at : at + min(FETCHED, limit - len(taken))]
+                found = {member: row for member, row in await self.fetch(reading, [entry.member for entry in part])}
+                taken += [
+                    (entry.member, found[entry.member])
+                    for entry in part
+                    if entry.member in found and _keys_of(wanted, found[entry.member]) == entry.keys
+                ]
+                seen += len(part)
+                at += len(part)
+            if len(taken) == limit or len(taken) == seen:
+                break
+            lost += seen - len(taken)
         return taken
 
     async def _candidates(
-        self, keyspace: Keyspace, query: Plan, needed: int | None, after: After | None, trace: Trace | None
-    ) -> list[bytes]:
-        """Keys in order; with `needed`, at least that many of the first if there are so many."""
-        if after is not None and after.texts and after.texts[0] is None:
-            behind = After(after.member, after.texts[1:])
-            return await self._candidates(keyspace, rest(query), needed, behind, trace)
+        self,
+        reading: Reading,
+        needed: int | None,
+        after: After | None,
+        *,
+        verify: bool = False,
+        stream: int | None = None,
+    ) -> list[Entry]:
+        """Entries in order; with `needed`, at least that many of the first if there are so many."""
+        order = reading.query.selection.order
+        if after is not None and after.texts and after.texts[0] is None and columns(order[:1]):
+            reading, after = reading.behind(after)
+            return await self._candidates(reading, needed, after, verify=verify)
         asked = needed
         while True:
 
-            async def one(partition: int) -> tuple[dict[bytes, tuple[Any, ...]], int]:
-                return await self._keys(keyspace, partition, query, asked, after, trace)  # noqa: B023 - awaited here
+            async def one(partition: int) -> _Keys:
+                return await self._keys(reading, partition, asked, after, verify=verify, stream=stream)  # noqa: B023
 
-            parts = await _on_partitions(keyspace, one)
-            pairs = [(Entry(member, keys), member) for part, _ in parts for member, keys in part.items()]
-            ordered = [member for _, member in following(pairs, query.selection.order, after)]
+            parts = await _on_partitions(reading.keyspace, one)
+            tail = needed is not None and any(part.tail for part in parts)
+            pairs = [
+                (Entry(member, keys), None)
+                for part in parts
+                for member, keys in part.found.items()
+                if not (tail and keys and keys[0] is None)  # the rest will list them
+            ]
+            ordered = [entry for entry, _ in following(pairs, order, after)]
             if needed is None or asked is None:
                 return ordered
-            if len(ordered) >= needed or all(len(part) < asked for part, _ in parts):
+            if len(ordered) >= needed or all(part.complete for part in parts):
                 break
-            asked *= 2  # the end of the last page lies within a large tie
-        if len(ordered) < needed and any(tail for _, tail in parts):
-            ordered += await self._candidates(keyspace, rest(query), needed - len(ordered), None, trace)
+            asked *= 2  # the end of the last page lies within a large tie, or many were gone
+        if len(ordered) < needed and tail:
+            ordered += await self._candidates(reading.rest(), needed - len(ordered), None, verify=verify)
         return ordered
 
     async def _keys(
         self,
-        keyspace: Keyspace,
+        reading: Reading,
         partition: int,
-        query: Plan,
         needed: int | None,
         after: After | None,
-        trace: Trace | None,
-    ) -> tuple[dict[bytes, tuple[Any, ...]], int]:
-        """One partition's sort keys by member, and whether there are records without a value besides.
+        *,
+        verify: bool,
+        stream: int | None,
+    ) -> _Keys:
+        """One partition's sort keys by member.
 
         A limited walk stops at the limit, but never between records that its first column does not tell apart.
         """
+        query, keyspace = reading.query, reading.keyspace
         wanted = columns(query.selection.order)
-        taken: dict[bytes, tuple[Any, ...]] = {}
+        found: dict[bytes, tuple[Any, ...]] = {}
         start = position(query, after, whole_tie=True) if needed is not None else None
         search = Search(
             keyspace,
@@ -251,69 +376,85 @@ class Reader:
             after=start,
             wanted=wanted,
             ties=bool(wanted),
+            verify=verify,
+            stream=stream,
         )
-        tail = 0
-        async for reply in self._run(search, trace):
-            width, tail = len(wanted), reply.head.tail
+        tail, complete, width = 0, True, len(wanted)
+        async for reply in self._run(search, reading.trace):
+            tail = reply.head.tail
+            complete = reply.head.strategy == b"S" or reply.head.found < search.limit
+            gone = await self._gone(keyspace, reply.doubtful)
             for n, member in enumerate(reply.members):
-                keys = reply.keys[n * width : (n + 1) * width]
-                taken[member] = tuple(score_key(spec, key) for spec, key in zip(wanted, keys, strict=True))
+                if member not in gone:
+                    keys = reply.keys[n * width : (n + 1) * width]
+                    found[member] = tuple(score_key(spec, key) for spec, key in zip(wanted, keys, strict=True))
             if needed is not None:
-                search.limit = max(1, needed - len(taken))
-        return taken, tail
+                search.limit = max(1, needed - len(found))
+        return _Keys(found, tail, complete)
 
-    async def _everything(
-        self, keyspace: Keyspace, query: Plan, after: After | None, trace: Trace | None
-    ) -> list[Found]:
+    async def _everything(self, reading: Reading, after: After | None) -> list[Found]:
+        query = reading.query
+
         async def one(partition: int) -> list[Found]:
             found: dict[bytes, Row] = {}
-            async for reply in self._run(Search(keyspace, partition, query, mode=b"rows"), trace):
-                found.update(zip(reply.members, reply.rows, strict=True))
-            return await self._confirmed(keyspace, list(found.items()))
+            search = Search(reading.keyspace, partition, query, mode=b"rows", names=reading.hash_fields)
+            async for reply in self._run(search, reading.trace):
+                found.update(zip(reply.members, reading.whole_rows(reply.rows), strict=True))
+            return await self._confirmed(reading, list(found.items()))
 
-        found = [record for part in await _on_partitions(keyspace, one) for record in part]
+        found = [record for part in await _on_partitions(reading.keyspace, one) for record in part]
         return _in_order(query, found, after)[query.selection.offset :]
 
-    async def _run(self, search: Search, trace: Trace | None) -> Any:
+    async def _run(self, search: Search, trace: Trace | None) -> AsyncGenerator[Reply]:
         async for reply in self._finder.run(search, trace):
             if reply.head.overdue:
                 self.overdue.add((search.keyspace, search.partition))
             yield reply
 
-    async def _confirmed(self, keyspace: Keyspace, found: list[Found]) -> list[Found]:
+    async def _gone(self, keyspace: Keyspace, doubtful: Iterable[bytes]) -> set[bytes]:
+        """Which of the records that a script could not see are gone; asked for by their own keys."""
+        members = list(doubtful)
+        if not members:
+            return set()
+        there = await self.exist(keyspace, members)
+        gone = {member for member, is_there in zip(members, there, strict=True) if not is_there}
+        self.missing.update((keyspace, member) for member in gone)
+        return gone
+
+    async def _confirmed(self, reading: Reading, found: list[Found]) -> list[Found]:
         """Ask again, by its own key, for every record that an index lists and the script could not see."""
+        keyspace = reading.keyspace
         key = keyspace.schema.key.position
         if all(row[key] is not None for _, row in found):
             return found
-        rows = {member: whole(keyspace, member, row) for member, row in found}
+        rows = {member: keyspace.whole(member, row) for member, row in found}
         doubtful = [member for member, row in rows.items() if row is None]
         rows.update(zip(doubtful, await self.load(keyspace, doubtful), strict=True))
         self.missing.update((keyspace, member) for member in doubtful if rows[member] is None)
         return [(member, row) for member, row in rows.items() if row is not None]
 
 
-def whole(keyspace: Keyspace, member: bytes, row: Row) -> Row | None:
-    """The row, its key filled in where another program left it out; None when nothing is stored at all."""
-    position_of_key = keyspace.schema.key.position
-    if row[position_of_key] is None:
-        if all(text is None for text in row):
-            return None
-        codec = keyspace.schema.key.codec
-        row[position_of_key] = codec.encode(codec.of_member(member))
-    return row
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """Sort keys by member; whether there are records without a value besides; whether these are all the others."""
+
+    found: dict[bytes, tuple[Any, ...]]
+    tail: int
+    complete: bool
 
 
-def _in_order(query: Plan, found: list[Found], after: After | None) -> list[Found]:
+def _keys_of(wanted: Sequence[FieldSpec], row: Row) -> tuple[Any, ...]:
+    return tuple(text_key(spec, row[spec.position]) for spec in wanted)
+
+
+def _in_order(query: QueryPlan, found: list[Found], after: After | None) -> list[Found]:
     order = query.selection.order
     wanted = columns(order)
-    pairs = [
-        (Entry(record[0], tuple(text_key(spec, record[1][spec.position]) for spec in wanted)), record)
-        for record in found
-    ]
+    pairs = [(Entry(record[0], _keys_of(wanted, record[1])), record) for record in found]
     return [record for _, record in following(pairs, order, after)]
 
 
-def _position_of(query: Plan, reply: Reply) -> tuple[bytes, bytes]:
+def _position_of(query: QueryPlan, reply: Reply) -> tuple[bytes, bytes]:
     """Where the order goes on after the last record of a reply."""
     primary, member, key = query.primary, reply.members[-1], reply.keys[-1] or b""
     if primary is None or primary.field.kind is Kind.KEY:
@@ -329,9 +470,16 @@ def _by_partition(keyspace: Keyspace, members: Sequence[bytes]) -> dict[int, lis
 
 
 async def _on_partitions(keyspace: Keyspace, work: Callable[[int], Coroutine[Any, Any, T]]) -> list[T]:
+    """The work on every partition, at once; the first failure is raised when all have ended."""
     if len(keyspace.bases) == 1:
         return [await work(0)]
-    return list(await asyncio.gather(*(work(number) for number in range(len(keyspace.bases)))))
+    parts = await asyncio.gather(*(work(number) for number in range(len(keyspace.bases))), return_exceptions=True)
+    done: list[T] = []
+    for part in parts:
+        if isinstance(part, BaseException):
+            raise part
+        done.append(part)
+    return done
 
 
 def _unrefused(replies: list[Any]) -> list[Any]:

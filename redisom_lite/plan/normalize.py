@@ -7,7 +7,9 @@ values included: `~(x < 5)` stays a negation, as it also selects those that have
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cmp_to_key
+from itertools import pairwise
 from typing import Final
 
 from redisom_lite.codec import Score
@@ -181,3 +183,30 @@ def _merged_lex(one: LexRange, other: LexRange) -> Condition:
     if low is not None and high is not None and low >= high:
         return NEVER
     return LexRange(one.field, low, high)
+
+
+def numbers_apart(ranges: Sequence[NumberRange]) -> bool:
+    """Whether no value lies in two of these ranges of one column."""
+    if any(each.low is None or each.high is None for each in ranges):
+        return len(ranges) < 2
+    ordered = sorted(ranges, key=cmp_to_key(_by_low))
+    return all(_before(one, other) for one, other in pairwise(ordered))
+
+
+def _by_low(one: NumberRange, other: NumberRange) -> int:
+    assert one.low is not None and other.low is not None
+    return compare(one.low, other.low)
+
+
+def _before(one: NumberRange, other: NumberRange) -> bool:
+    assert one.high is not None and other.low is not None
+    order = compare(one.high, other.low)
+    return order < 0 or (order == 0 and (one.high_open or other.low_open))
+
+
+def texts_apart(ranges: Sequence[LexRange]) -> bool:
+    """Whether no entry lies in two of these ranges of one column."""
+    edges = sorted((each.low or b"", each.high) for each in ranges if each.high is not None)
+    return len(ranges) < 2 or (
+        len(edges) == len(ranges) and all(one[1] <= other[0] for one, other in pairwise(edges))
+    )

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from redisom_lite.keys import escape_text, text_member
 from redisom_lite.plan.expression import IsNone, Term
-from redisom_lite.plan.planner import Plan, Selection, plan
+from redisom_lite.plan.planner import QueryPlan, Selection, plan
 from redisom_lite.schema.model_schema import FieldSpec, Kind
 
 P = TypeVar("P")
@@ -49,8 +49,10 @@ def text_key(spec: FieldSpec, text: bytes | None) -> Any:
     """The sort key of a stored text."""
     if text is None or spec.kind is Kind.TEXT:
         return text
+    if len(text) <= 15 and spec.codec.form in _PLAIN and b"E" not in text:
+        return (float(text) + 0.0, 0)  # so few digits a double always gives back
     score = spec.codec.score(spec.codec.decode(text))
-    return (score.number, score.value)
+    return (score.number, 0) if score.exact is None else _inexact(spec, score.number, score.exact)
 
 
 def score_key(spec: FieldSpec, score: bytes | None) -> Any:
@@ -58,15 +60,29 @@ def score_key(spec: FieldSpec, score: bytes | None) -> Any:
     if score is None or spec.kind is Kind.TEXT:
         return score
     double, _, exact = score.partition(b"=")
-    number = float(double)
-    if exact:
-        return (number, _exact(exact))
-    if isinf(number) or spec.codec.form == "Decimal" or not number.is_integer():
-        return (number, Decimal(repr(number)))
-    return (number, Decimal(int(number)))
+    return _inexact(spec, float(double), exact) if exact else (float(double), 0)
 
 
-def _exact(form: bytes) -> Decimal:
+_PLAIN = frozenset(("int", "bool", "Decimal"))
+
+
+def _inexact(spec: FieldSpec, number: float, form: bytes) -> Any:
+    """A value beside its double: whether it lies below or above, then itself."""
+    value = number_of(form)
+    if isinf(number):
+        return (number, -1 if number > 0 else 1, value)
+    nearest = stands_for(spec, number)
+    return (number, 0) if value == nearest else (number, 1 if value > nearest else -1, value)
+
+
+def stands_for(spec: FieldSpec, number: float) -> Decimal:
+    """The value of a column that its double alone stands for."""
+    if spec.codec.form in ("Decimal", "float") or not number.is_integer():
+        return Decimal(repr(number))
+    return Decimal(int(number))
+
+
+def number_of(form: bytes) -> Decimal:
     """A decimal sort form (see `codec.score`) as a number."""
     if form == b"0":
         return Decimal(0)
@@ -99,15 +115,13 @@ def following(pairs: Iterable[tuple[Entry, P]], order: Sequence[Term], after: Af
     if after is None:
         return sort(pairs, order)
     keys = tuple(text_key(spec, text) for spec, text in zip(columns(order), after.texts, strict=True))
-    end = Entry(after.member, keys)
-    marked: list[tuple[Entry, P | None]] = [pair for pair in pairs if pair[0] != end]
-    marked.append((end, None))
-    ordered = sort(marked, order)
-    place = next(n for n, (entry, _) in enumerate(ordered) if entry is end)
-    return [pair for pair in ordered[place + 1 :] if pair[1] is not None]  # type: ignore[misc]  # only `end` has None
+    end: tuple[Entry, Any] = (Entry(after.member, keys), None)
+    ordered = sort([*(pair for pair in pairs if pair[0] != end[0]), end], order)
+    place = next(n for n, pair in enumerate(ordered) if pair is end)
+    return ordered[place + 1 :]
 
 
-def position(query: Plan, after: After | None, *, whole_tie: bool = False) -> Position | None:
+def position(query: QueryPlan, after: After | None, *, whole_tie: bool = False) -> Position | None:
     """Where a walk of the plan's first order goes on. `whole_tie`: from the start of the last record's equals."""
     primary = query.primary
     if after is None:
@@ -127,7 +141,7 @@ def position(query: Plan, after: After | None, *, whole_tie: bool = False) -> Po
     return (score, after.member)
 
 
-def rest(query: Plan) -> Plan:
+def rest(query: QueryPlan) -> QueryPlan:
     """The second phase of an order: the records that have no value in its first column."""
     selection = query.selection
     first, *others = selection.order

@@ -10,11 +10,11 @@ then, if the limit is not reached, those that have none, in key order. A *valued
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Final
 
 from redisom_lite.plan.expression import And, Condition, HasToken, IsNone, KeyIn, LexRange, Not, NumberRange, Or, Term
-from redisom_lite.plan.normalize import NEVER, normalize
+from redisom_lite.plan.normalize import NEVER, normalize, numbers_apart, texts_apart
 from redisom_lite.plan.program import EVERYTHING, Instruction, composite, leaf, program
 from redisom_lite.schema.model_schema import CompositeSpec, FieldSpec, Kind, ModelSchema
 
@@ -37,12 +37,13 @@ class Path:
     """One way to the candidates.
 
     `ordered`: walking its one read gives the order asked for; `each`: every one of its reads does; `distinct`: no
-    record is in two reads; `valued`: records whose order column is None are not in it.
+    record is in two reads; `valued`: records whose order column is None are not in it. `index` is what it needs ready.
     """
 
     reads: tuple[Instruction, ...]
     covers: frozenset[int]
     label: str
+    index: str = ""
     ordered: bool = False
     each: bool = False
     distinct: bool = True
@@ -50,14 +51,17 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A selection, planned: clauses by position, the paths, the indexes it needs ready."""
+class QueryPlan:
+    """A selection, planned: clauses by position, the paths, the indexes it needs ready.
+
+    `primary` is the first term of the order, None for the plain order by key.
+    """
 
     selection: Selection
     clauses: tuple[Condition, ...]
     paths: tuple[Path, ...]
     indexes: frozenset[str]
-    primary: Term | None = field(default=None)
+    primary: Term | None = None
 
     @property
     def impossible(self) -> bool:
@@ -71,8 +75,19 @@ class Plan:
             return True
         return len(order) == 2 and order[1].field.kind is Kind.KEY and order[0].descending == order[1].descending
 
+    def paths_for(self, *, every: bool) -> tuple[Path, ...]:
+        """The paths worth weighing: `every` for the first records in order, else those that hold all answers.
 
-def plan(selection: Selection) -> Plan:
+        A path that reads nothing but answers, in the order asked for where there is one, cannot be beaten.
+        """
+        paths = self.paths if every else tuple(path for path in self.paths if not path.valued)
+        for path in paths:
+            if len(path.covers) == len(self.clauses) and (path.ordered if every else path.distinct):
+                return (path,)
+        return paths
+
+
+def plan(selection: Selection) -> QueryPlan:
     """Plan a selection."""
     clauses = normalize(And(selection.where))
     primary = selection.order[0] if selection.order else None
@@ -82,7 +97,7 @@ def plan(selection: Selection) -> Plan:
     paths += _order_paths(clauses, primary)
     marked = tuple(_marked(path, clauses, primary) for path in paths)
     terms = [term.field for term in selection.order]
-    return Plan(selection, clauses, marked, _indexes(clauses, terms, marked), primary)
+    return QueryPlan(selection, clauses, marked, _indexes(clauses, terms, marked), primary)
 
 
 def _clause_paths(clauses: tuple[Condition, ...]) -> Iterable[Path]:
@@ -91,11 +106,34 @@ def _clause_paths(clauses: tuple[Condition, ...]) -> Iterable[Path]:
         if reads is not None:
             exact = _exact(clause)
             covers = frozenset((position,)) if exact else frozenset[int]()
-            yield Path(tuple(reads), covers, describe(clause), distinct=len(reads) == 1 and _single_token(clause))
+            yield Path(tuple(reads), covers, describe(clause), distinct=_distinct(clause))
 
 
-def _single_token(clause: Condition) -> bool:
-    return not isinstance(clause, HasToken) or len(clause.tokens) == 1 or not clause.field.multiple
+def _distinct(clause: Condition) -> bool:
+    """Whether the reads of a clause share no record."""
+    match clause:
+        case HasToken(spec, tokens):
+            return len(tokens) == 1 or not spec.multiple
+        case Or(items):
+            return _apart(items)
+        case And(items):
+            drivers = sorted((item for item in items if _reads(item) is not None), key=_rank)
+            return _distinct(drivers[0])
+        case _:
+            return True
+
+
+def _apart(items: tuple[Condition, ...]) -> bool:
+    """Whether alternatives are ranges of one column that do not overlap (`in_` of many values), or its None."""
+    fields = {item.field for item in items if isinstance(item, NumberRange | LexRange | IsNone)}
+    if len(fields) != 1:
+        return False
+    numbers = [item for item in items if isinstance(item, NumberRange)]
+    texts = [item for item in items if isinstance(item, LexRange)]
+    nones = sum(isinstance(item, IsNone) for item in items)
+    if len(numbers) + len(texts) + nones != len(items):
+        return False
+    return numbers_apart(numbers) and texts_apart(texts)
 
 
 def _reads(clause: Condition) -> list[Instruction] | None:
@@ -165,7 +203,7 @@ def _composite(
     reads = tuple(composite(spec.tag, token, bounds) for token in tag.tokens)
     distinct = len(reads) == 1 or not tag.field.multiple
     label = f"composite {spec.tag}+{spec.range}"
-    yield Path(reads, covers, label, distinct=distinct, valued=not found)
+    yield Path(reads, covers, label, f"{spec.tag}+{spec.range}", distinct=distinct, valued=not found)
 
 
 def _order_paths(clauses: tuple[Condition, ...], primary: Term | None) -> Iterable[Path]:
@@ -188,15 +226,7 @@ def _marked(path: Path, clauses: tuple[Condition, ...], primary: Term | None) ->
     else:
         name = primary.field.name.encode()
         each = kinds <= {b"Z", b"C", b"L"} and all(read[1] == name for read in path.reads)
-    return Path(
-        path.reads,
-        path.covers,
-        path.label,
-        ordered=each and len(path.reads) == 1,
-        each=each,
-        distinct=path.distinct,
-        valued=path.valued,
-    )
+    return replace(path, ordered=each and len(path.reads) == 1, each=each)
 
 
 def _indexes(
@@ -205,7 +235,7 @@ def _indexes(
     names = {spec.name for spec in terms if spec.kind is not Kind.KEY}
     for clause in clauses:
         names |= _fields(clause)
-    names |= {path.label.removeprefix("composite ") for path in paths if path.label.startswith("composite ")}
+    names |= {path.index for path in paths if path.index}
     return frozenset(names)
 
 
@@ -252,6 +282,9 @@ def _sides(low: bool, high: bool) -> str:
 
 
 def guard(where: tuple[Condition, ...]) -> list[bytes]:
-    """A selection's conditions as one program, for a write to test each record once more."""
-    clauses = normalize(And(where))
-    return program(And(clauses)) if clauses else [b"0"]
+    """A selection's conditions as one program, for a write to test each record once more.
+
+    Never empty, for a guard also says that a record which has gone is no failure; conditions on the key cannot cease
+    to hold and are left out.
+    """
+    return program(And(tuple(clause for clause in normalize(And(where)) if not isinstance(clause, KeyIn))))

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from redisom_lite.codec import NONE_TOKEN
-from redisom_lite.plan.expression import And, Condition, HasToken, IsNone, KeyIn, LexRange, Not, NumberRange, Or
-from redisom_lite.plan.planner import Plan
+from redisom_lite.plan.expression import (
+    And,
+    Condition,
+    HasToken,
+    IsNone,
+    KeyIn,
+    LexRange,
+    Not,
+    NumberRange,
+    Or,
+)
+from redisom_lite.plan.planner import QueryPlan
 from redisom_lite.schema.model_schema import FieldSpec, Kind
 
 
-def watched(plan: Plan) -> list[bytes]:
+def watched(plan: QueryPlan) -> list[bytes]:
     """Key suffixes: every index the conditions and the order read, and the registry where nothing narrower decides.
 
     A change of an equal double trips no WATCH on a sorted set; the exact values beside it (`:x:`) are written anew for

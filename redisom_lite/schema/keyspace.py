@@ -6,7 +6,7 @@ that is not partitioned has one, without a number in its keys.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from hashlib import sha1
 
@@ -57,6 +57,11 @@ class Keyspace:
         """The hash fields of a record, in row order, then `_null` and the version where there is one."""
         reserved = (b"_null", b"_v") if self.schema.versioned else (b"_null",)
         return (*(spec.name.encode() for spec in self.schema.fields), *reserved)
+
+    def names_of(self, specs: Iterable[FieldSpec]) -> tuple[bytes, ...]:
+        """The hash fields that tell the values of these fields, and whether there is a record at all."""
+        here = (spec.name.encode() for spec in specs if spec.position < len(self.schema.fields))
+        return tuple(dict.fromkeys((self.schema.key.name.encode(), *here, b"_null")))
 
     @cached_property
     def indexes(self) -> Mapping[str, str]:

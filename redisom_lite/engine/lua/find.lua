@@ -1,25 +1,32 @@
 -- find: the one script that answers queries. It writes nothing.
 --
 -- KEYS  1 the model's registry (routes the call; every other key shares its hash tag)
--- ARGV  base reader accepted int_keys | mode limit offset budget ms
---       | order: kind field descending | keys wanted: n (kind field)... | ties
+-- ARGV  base reader accepted int_keys | mode limit offset budget ms | order: kind field descending
+--       | keys wanted: n (kind field)... | ties verify
 --       | after: present score member | resume: strategy path read examined score member scan
 --       | n field... | clauses: n program... | paths: n (ordered each distinct valued | covers: n clause... | reads: program)...
 --   reader, accepted  the declaration's fingerprint and the index state its process knows ('' all ready)
---   mode     rows | keys | count
+--   mode     rows | keys | count | tally (how often each combination of wanted keys occurs) | plan (only say what rows, or with
+--            ties keys, would do)
 --   limit    0 for all, streamed in the driver's order; otherwise the first `limit` in order after skipping `offset`
---   order    k by key, z by number, l by text; records whose number is None are left out (the caller asks for them next)
+--   order    n none, k by key, z by number, l by text; records whose number or text is None are left out (the caller asks
+--            for them next)
+--   wanted   z a score, `=exact` behind it where it is inexact; l a text; t the tokens of a tag, (length:token)...
 --   ties     keys mode: do not stop between equal scores
+--   verify   see whether each record is still there; those that are not come back in `doubtful`
 --   path     an access path: index reads whose union holds every answer of the clauses it covers. `ordered`: walking its
 --            one read gives the order; `each`: each of its reads does; `distinct`: no record is in two of them
 -- reply {'K'}   the order has values that doubles do not tell apart: ask for keys
 --       {'M', state}   the declaration is not registered, or its indexes are not as accepted: see declare.lua
---       {'G', path, size}  best gathered from this path, which one call cannot: ask for keys
---       {'R', head, members, keys, rows}
---   head  strategy path examined skipped more score member read scan overdue tail found sizes
+--       {'G', path}    best gathered from this path, which one call cannot: ask for keys
+--       {'P', strategy, path, total, overdue, sizes}   plan
+--       {'R', head, members, keys, rows, doubtful}
+--   head  strategy path examined skipped more score member read scan overdue tail found total
 --         more: 1 when the budget ended the call (2: only the last tie is unfinished); then score, member, read, scan
---         say where to resume
---   keys  rows mode, ordered: each member's score or text entry; keys mode: one entry for each wanted key (false: None)
+--         say where to resume. found: matches, those in `members` included
+--   keys  rows mode, ordered: each member's score or text entry; keys mode: one entry for each wanted key (false: None);
+--         tally: a count and one entry for each wanted key, and in `members` and `rows` those it could not count yet,
+--         because they may come up again in a later call or are doubtful
 --@include match.lua
 
 local base, reader, accepted, int_keys = take(), take(), take(), take() == '1'
@@ -27,17 +34,17 @@ local mode, limit, offset, budget, budget_ms = take(), take_number(), take_numbe
 local order = { kind = take(), field = take(), descending = take() == '1' }
 local wanted = {}
 for n = 1, take_number() do wanted[n] = { kind = take(), field = take() } end
-local ties = take() == '1'
+local ties, verify = take() == '1', take() == '1'
 local after = take() == '1' and {} or nil
 if after then after.score, after.member = take(), take() end
 local resume = { strategy = take(), path = take_number(), read = take_number(), examined = take_number(),
   score = take(), member = take(), scan = take() }
 
+local registry, due = base .. ':k', base .. ':due'
 local state = redis.call('HGET', base .. ':meta', 'd:' .. reader)
 if state ~= accepted and accepted ~= '*' then
-  if state or redis.call('EXISTS', base .. ':k') == 1 then return { 'M', state } end
+  if state or redis.call('EXISTS', registry) == 1 then return { 'M', state } end
 end
-
 if mode == 'rows' and limit > 0 and order.kind == 'z' and exists(base .. ':x:' .. order.field) then return { 'K' } end
 
 local fields = take_list()
@@ -45,191 +52,41 @@ local clauses = {}
 for n = 1, take_number() do clauses[n] = parse_program(base) end
 local paths = {}
 for n = 1, take_number() do
-  local path = { ordered = take() == '1', each = take() == '1', distinct = take() == '1', valued = take() == '1', covers = {}, index = n }
+  local path = { ordered = take() == '1', each = take() == '1', distinct = take() == '1', valued = take() == '1', covers = {} }
   for _ = 1, take_number() do path.covers[take_number()] = true end
   path.reads = parse_program(base)
   paths[n] = path
 end
+--@include sources.lua
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + floor(clock[2] / 1000)
 local now_text = format('%.0f', now)
-local registry, due = base .. ':k', base .. ':due'
-local total = redis.call('ZCARD', registry)
 local overdue = redis.call('ZCOUNT', due, '-inf', '(' .. now_text)
 -- Milliseconds: os.clock where the server has it, else TIME, which moves during a script on just those servers.
 local has_clock, processor = pcall(function() return os.clock end)
-local function stopwatch()
-  if has_clock and processor then return processor() * 1000 end
+has_clock = has_clock and processor
+local started = has_clock and processor() * 1000 or clock[1] % 100000 * 1000 + clock[2] / 1000
+local function out_of_time()
+  if has_clock then return processor() * 1000 - started > budget_ms end
   local t = redis.call('TIME')
-  return t[1] % 100000 * 1000 + t[2] / 1000
-end
-local started = stopwatch()
-local function out_of_time() return stopwatch() - started > budget_ms end
-
--- Bounds whose ties need the real value are read closed and tested again.
-local function needs_test(i)
-  return i.low_lean ~= 0 or i.high_lean ~= 0 or exists(i.exact_key)
-end
-local function score_bounds(i)
-  local closed = needs_test(i)
-  return (i.low_open and not closed) and '(' .. i.low_text or i.low_text,
-    (i.high_open and not closed) and '(' .. i.high_text or i.high_text, closed
-end
-local size = {}
-function size.Z(i)
-  local low, high = score_bounds(i)
-  return redis.call('ZCOUNT', i.key, low, high)
-end
-size.C = size.Z
-function size.L(i) return redis.call('ZLEXCOUNT', i.key, i.min, i.max) end
-function size.S(i)
-  local sum = 0
-  for t = 1, #i.tokens do sum = sum + redis.call('SCARD', i.key .. ':' .. i.tokens[t]) end
-  return sum
-end
-function size.U(i) return #i.tokens end
-function size.K(i) return #i.members end
-function size.A() return total end
-function size.O() return 0 end
-for _, path in ipairs(paths) do
-  path.size = 0
-  for _, read in ipairs(path.reads) do
-    read.size = size[read.op](read)
-    path.size = path.size + read.size
-  end
+  return t[1] % 100000 * 1000 + t[2] / 1000 - started > budget_ms
 end
 
--- Sources: next(n) gives up to n members (and their scores, or forms, where the index has them), or nothing at the end.
--- `position()` tells where a later call goes on.
+local function size_of(path)
+  if not path.size then
+    path.size = 0
+    for _, read in ipairs(path.reads) do
+      read.size = size[read.op](read)
+      path.size = path.size + read.size
+    end
+  end
+  return path.size
+end
+local total = size.A()
 
--- The rank just after (score, member) ascending: the number of entries at or before it.
-local function rank_after(key, score, member)
-  if redis.call('ZSCORE', key, member) == score then return redis.call('ZRANK', key, member) + 1 end
-  local low, high = redis.call('ZCOUNT', key, '-inf', '(' .. score), redis.call('ZCOUNT', key, '-inf', score)
-  while low < high do
-    local middle = floor((low + high) / 2)
-    if less(member, redis.call('ZRANGE', key, middle, middle)[1]) then high = middle else low = middle + 1 end
-  end
-  return low
-end
--- `member` '' stands before, '\255' after every member of that score.
-local function number_source(i, descending, score, member)
-  local low, high, closed = score_bounds(i)
-  local count = redis.call('ZCOUNT', i.key, low, high)
-  local cardinality = redis.call('ZCARD', i.key)
-  local first = cardinality - redis.call('ZCOUNT', i.key, low, '+inf')
-  local last = first + count - 1
-  if score then
-    local rank = rank_after(i.key, score, member)
-    if not descending then
-      first = math.max(first, rank)
-    else
-      if redis.call('ZSCORE', i.key, member) == score then rank = rank - 1 end
-      last = math.min(last, rank - 1)
-    end
-  end
-  local last_score, last_member = score, member
-  return function(n)
-    if first > last then return nil end
-    local flat
-    if descending then
-      local from = cardinality - 1 - last
-      flat = redis.call('ZREVRANGE', i.key, from, math.min(from + n - 1, cardinality - 1 - first), 'WITHSCORES')
-      last = last - #flat / 2
-    else
-      flat = redis.call('ZRANGE', i.key, first, math.min(first + n - 1, last), 'WITHSCORES')
-      first = first + #flat / 2
-    end
-    local members, scores, kept = {}, {}, 0
-    last_member, last_score = flat[#flat - 1], flat[#flat]
-    for f = 1, #flat, 2 do
-      if not closed or in_bounds(i, flat[f], number(flat[f + 1])) then
-        kept = kept + 1
-        members[kept], scores[kept] = flat[f], flat[f + 1]
-      end
-    end
-    return members, scores, #flat / 2
-  end, function() return last_score or '', last_member or '', '' end
-end
-local function lex_source(key, min, max, descending, form, plain)
-  local last_form = form
-  return function(n)
-    local forms
-    if descending then
-      forms = redis.call('ZREVRANGEBYLEX', key, last_form and '(' .. last_form or max, min, 'LIMIT', 0, n)
-    else
-      forms = redis.call('ZRANGEBYLEX', key, last_form and '(' .. last_form or min, max, 'LIMIT', 0, n)
-    end
-    if #forms == 0 then return nil end
-    last_form = forms[#forms]
-    if plain then return forms, nil, #forms end
-    local members = {}
-    for f = 1, #forms do
-      local _, last = find(forms[f], '\0\0', 1, true)
-      members[f] = sub(forms[f], last + 1)
-    end
-    return members, forms, #forms
-  end, function() return '', last_form or '', '' end
-end
-local function list_source(list, from)
-  local at = from or 0
-  return function(n)
-    if at >= #list then return nil end
-    local members = {}
-    for m = 1, math.min(n, #list - at) do members[m] = list[at + m] end
-    at = at + #members
-    return members, nil, #members
-  end, function() return '', '', tostring(at) end
-end
-local function set_source(i, scan)
-  local _, _, token, at = find(scan, '^(%d+):(%d+)$')
-  token, at = tonumber(token) or 1, at or '0'
-  return function()
-    if token > #i.tokens then return nil end
-    local page = redis.call('SSCAN', i.key .. ':' .. i.tokens[token], at, 'COUNT', 250)
-    at = page[1]
-    local members = page[2]
-    if token > 1 and #members > 0 then
-      -- what an earlier token of the same read has given already
-      local earlier = { key = i.key, tokens = { unpack(i.tokens, 1, token - 1) } }
-      local seen, fresh = {}, {}
-      for from = 1, #members, 1000 do
-        local part = { unpack(members, from, math.min(from + 999, #members)) }
-        seen = leaf.S(earlier, part)
-        for m = 1, #part do if not seen[m] then fresh[#fresh + 1] = part[m] end end
-      end
-      members = fresh
-    end
-    if at == '0' then token = token + 1 end
-    return members, nil, #page[2]
-  end, function() return '', '', token .. ':' .. at end
-end
-local open_read = {}
-function open_read.Z(i, descending, score, member)
-  return number_source(i, descending, score ~= '' and score or nil, member)
-end
-open_read.C = open_read.Z
-function open_read.L(i, descending, _, form) return lex_source(i.key, i.min, i.max, descending, form ~= '' and form or nil) end
-function open_read.A(_, descending, _, member)
-  return lex_source(registry, '-', '+', descending, member ~= '' and member or nil, true)
-end
-function open_read.S(i, _, _, _, scan) return set_source(i, scan) end
-function open_read.U(i, _, _, _, scan)
-  local owners, known = {}, {}
-  for t = 1, #i.tokens do
-    local owner = redis.call('HGET', i.key, i.tokens[t])
-    if owner and not known[owner] then
-      known[owner] = true
-      owners[#owners + 1] = owner
-    end
-  end
-  return list_source(owners, tonumber(scan))
-end
-function open_read.K(i, _, _, _, scan) return list_source(i.members, tonumber(scan)) end
-function open_read.O() return list_source({}) end
-
--- Keep the candidates that are live, registered where the read cannot tell, new to this union, and pass the clauses.
+-- Admission: of the candidates of a read, those that are live, registered where the read cannot tell, and pass the
+-- clauses that the path does not cover. Of a path that is not distinct each member once.
 local function compact(members, scores, ok)
   local kept, kept_scores, n = {}, scores and {} or nil, 0
   for m = 1, #members do
@@ -241,26 +98,29 @@ local function compact(members, scores, ok)
   end
   return kept, kept_scores
 end
-local function overdue_flags(members)
+local seen = {}
+local function unseen(members)
+  local ok = {}
+  for m = 1, #members do
+    ok[m] = not seen[members[m]]
+    seen[members[m]] = true
+  end
+  return ok
+end
+local function not_overdue(members)
   local deadlines, ok = redis.call('ZMSCORE', due, unpack(members)), {}
   for m = 1, #members do ok[m] = not deadlines[m] or tonumber(deadlines[m]) >= now end
   return ok
 end
-local function admit_some(path, read, members, scores)
-  if overdue > 0 then members, scores = compact(members, scores, overdue_flags(members)) end
-  local op = path.reads[read].op
-  if #members > 0 and (op == 'K' or op == 'U') then
-    local known, ok = redis.call('ZMSCORE', registry, unpack(members)), {}
-    for m = 1, #members do ok[m] = known[m] ~= false end
-    members, scores = compact(members, scores, ok)
-  end
-  if not path.distinct then
-    for earlier = 1, read - 1 do
-      if #members == 0 then break end
-      local ok = evaluate({ path.reads[earlier], { op = '!' } }, members, base, int_keys)
-      members, scores = compact(members, scores, ok)
-    end
-  end
+local function registered(members)
+  local known, ok = redis.call('ZMSCORE', registry, unpack(members)), {}
+  for m = 1, #members do ok[m] = known[m] ~= false end
+  return ok
+end
+local function admit_some(path, op, members, scores)
+  if #members > 0 and not path.distinct then members, scores = compact(members, scores, unseen(members)) end
+  if #members > 0 and overdue > 0 then members, scores = compact(members, scores, not_overdue(members)) end
+  if #members > 0 and (op == 'K' or op == 'U') then members, scores = compact(members, scores, registered(members)) end
   for c = 1, #clauses do
     if #members == 0 then break end
     if not path.covers[c] then
@@ -269,41 +129,50 @@ local function admit_some(path, read, members, scores)
   end
   return members, scores
 end
+local function in_runs(list, longest, run)
+  for from = 1, #list, longest do run(from, math.min(from + longest - 1, #list)) end
+end
 local function admit(path, read, members, scores)
-  if #members <= 1000 then return admit_some(path, read, members, scores) end
+  local op = path.reads[read].op
+  if #members <= 1000 then return admit_some(path, op, members, scores) end
   local all, all_scores = {}, scores and {} or nil
-  for from = 1, #members, 1000 do
-    local to = math.min(from + 999, #members)
-    local some, some_scores = admit_some(path, read, { unpack(members, from, to) }, scores and { unpack(scores, from, to) })
+  in_runs(members, 1000, function(from, to)
+    local some, own = admit_some(path, op, { unpack(members, from, to) }, scores and { unpack(scores, from, to) })
     for m = 1, #some do
       all[#all + 1] = some[m]
-      if scores then all_scores[#all_scores + 1] = some_scores[m] end
+      if scores then all_scores[#all_scores + 1] = own[m] end
     end
-  end
+  end)
   return all, all_scores
 end
 
--- Choosing: microseconds measured on 100k records; what matters is where the lines cross.
+-- Choosing. Microseconds measured on 100,000 records; what matters is where the lines cross.
 local needed = limit + offset
+local for_keys = mode == 'keys' or (mode == 'plan' and ties)
+local GATHERED = 100 -- sorting here more than this is slower than sending keys
 local function selectivity(path)
   local share = 1
   for _, other in ipairs(paths) do
     local adds = false
     for c in pairs(other.covers) do adds = adds or not path.covers[c] end
-    if adds and total > 0 then share = math.min(share, other.size / total) end
+    if adds and total > 0 then share = math.min(share, size_of(other) / total) end
   end
   return math.max(share, 1 / (total + 1))
 end
-local function walk_cost(path, entries) return 200 + 0.42 * math.min(entries, 1.3 * needed / selectivity(path) + 20) end
+local function walk_cost(path, entries)
+  return 200 + 0.42 * math.min(entries, 1.3 * needed / selectivity(path) + 20)
+end
 local function gather_cost(path)
-  if path.each and limit > 0 and mode == 'rows' then
+  if path.each and limit > 0 and not for_keys then
     local sum = 0
+    size_of(path)
     for _, read in ipairs(path.reads) do sum = sum + walk_cost(path, read.size) end
     return sum
   end
   local price = 400
+  size_of(path)
   for _, read in ipairs(path.reads) do price = price + (read.op == 'S' and 0.6 or 0.45) * read.size end
-  if mode == 'rows' and limit > 0 and path.size > budget then price = price * 2 end
+  if limit > 0 and not for_keys and (path.size > budget or needed > GATHERED) then price = price * 2 end
   return price
 end
 local function cheapest(costs)
@@ -314,175 +183,281 @@ local function cheapest(costs)
   end
   return best, price
 end
-local strategy, chosen = resume.strategy, resume.path
-if strategy == '' or strategy == 'W' then
+local function choose()
+  if #paths == 1 then
+    if limit == 0 or order.kind == 'n' then return 'S', 1 end
+    if paths[1].ordered then return 'W', 1 end
+    return for_keys and 'S' or 'G', 1
+  end
   local gather, gather_price = cheapest(gather_cost)
-  if strategy == 'W' then
-    -- the walk finds too little: whatever is still to come is cheaper from another path
-    if mode == 'rows' and limit > 0 and not paths[gather].ordered and resume.examined * 0.42 > gather_price + 400 then
-      strategy, chosen = 'G', gather
-      after = { score = resume.score, member = resume.member }
-    end
-  elseif limit == 0 then
-    strategy, chosen = 'S', gather
-  else
-    local walk, walk_price = cheapest(function(path) return path.ordered and walk_cost(path, path.size) end)
-    if walk and (walk_price <= gather_price or paths[gather].ordered) then
-      strategy, chosen = 'W', walk
-    else
-      strategy, chosen = mode == 'keys' and 'S' or 'G', gather
+  if limit == 0 or order.kind == 'n' then return 'S', gather end
+  local walk, walk_price = cheapest(function(path) return path.ordered and walk_cost(path, size_of(path)) end)
+  if walk and (walk_price <= gather_price or paths[gather].ordered) then return 'W', walk end
+  return for_keys and 'S' or 'G', gather
+end
+-- A walk that finds too little: whatever is still to come may be cheaper from another path.
+local function choose_again()
+  if resume.strategy == 'W' and #paths > 1 then
+    local gather, price = cheapest(gather_cost)
+    if not paths[gather].ordered and resume.examined * 0.42 > price + 400 then
+      return for_keys and 'S' or 'G', gather
     end
   end
+  return resume.strategy, resume.path
 end
-local path = paths[chosen]
 
-local members_out, keys_out, rows_out = {}, {}, {}
+if mode == 'plan' then
+  local strategy, chosen = choose()
+  local sizes = {}
+  for n = 1, #paths do sizes[n] = size_of(paths[n]) end
+  return { 'P', strategy, chosen, total, overdue, sizes }
+end
+local strategy, chosen
+if resume.strategy == '' then strategy, chosen = choose() else strategy, chosen = choose_again() end
+local path = paths[chosen]
+local going_on = resume.strategy == strategy and resume.path == chosen
+
+-- Answering.
+local members_out, keys_out, rows_out, doubtful = {}, {}, {}, {}
 local examined, skipped, more, found = 0, 0, 0, 0
 local at_score, at_member, at_read, at_scan = '', '', 1, ''
+local tallies = {}
 
-local function head(tail)
-  local sizes = {}
-  for n = 1, #paths do sizes[n] = paths[n].size end
-  return { strategy, chosen, examined, skipped, more, at_score, at_member, at_read, at_scan, overdue, tail, found, sizes }
-end
 local function answer()
   local tail = 0
-  if order.kind ~= 'k' and mode ~= 'count' and (strategy ~= 'S' or path.valued) then
+  if (order.kind == 'z' or order.kind == 'l') and (strategy ~= 'S' or path.valued) then
     tail = redis.call('SCARD', base .. ':t:' .. order.field .. ':%')
   end
-  return { 'R', head(tail), members_out, keys_out, rows_out }
+  for key, count in pairs(tallies) do
+    keys_out[#keys_out + 1] = count
+    for w = 1, #wanted do keys_out[#keys_out + 1] = key[w] end
+  end
+  local head = { strategy, chosen, examined, skipped, more, at_score, at_member, at_read, at_scan, overdue, tail, found, total }
+  return { 'R', head, members_out, keys_out, rows_out, doubtful }
+end
+
+local function check_there(members)
+  local gone = {}
+  for m = 1, #members do
+    if redis.call('EXISTS', record_key(base, int_keys, members[m])) == 0 then
+      doubtful[#doubtful + 1] = members[m]
+      gone[members[m]] = true
+    end
+  end
+  return gone
 end
 local function emit_row(member, key)
   members_out[#members_out + 1] = member
   keys_out[#members_out] = key or ''
-  rows_out[#rows_out + 1] = redis.call('HMGET', record_key(base, int_keys, member), unpack(fields))
-end
-local function emit_keys(members)
-  if #members == 0 then return end
-  local columns = {}
-  for w = 1, #wanted do
-    local field = wanted[w].field
-    if wanted[w].kind == 'z' then
-      columns[w] = redis.call('ZMSCORE', base .. ':i:' .. field, unpack(members))
-      if exists(base .. ':x:' .. field) then
-        local exact = redis.call('HMGET', base .. ':x:' .. field, unpack(members))
-        for m = 1, #members do if exact[m] then columns[w][m] = columns[w][m] .. '=' .. exact[m] end end
-      end
-    elseif wanted[w].kind == 'l' then
-      columns[w] = {}
-      for m = 1, #members do columns[w][m] = redis.call('HGET', record_key(base, int_keys, members[m]), field) end
-    end
-  end
-  for m = 1, #members do
-    members_out[#members_out + 1] = members[m]
-    for w = 1, #wanted do
-      if columns[w] then keys_out[#keys_out + 1] = columns[w][m] end
-    end
-  end
+  local row = redis.call('HMGET', record_key(base, int_keys, member), unpack(fields))
+  if order.field == '@due' then row[#row + 1] = redis.call('ZSCORE', due, member) end
+  rows_out[#rows_out + 1] = row
 end
 
-if mode == 'count' and strategy == 'S' and resume.scan == '' and resume.member == '' and overdue <= 1000 then
-  -- cardinalities alone, when one path covers everything
-  for n = 1, #paths do
-    local p = paths[n]
-    local direct = (#p.reads == 1 or p.distinct)
-    for c = 1, #clauses do direct = direct and p.covers[c] or false end
-    for _, read in ipairs(p.reads) do
-      direct = direct and (read.op == 'Z' or read.op == 'C' or read.op == 'A' or read.op == 'O'
-        or (read.op == 'S' and (#read.tokens == 1 or p.distinct)) or (read.op == 'L' and overdue == 0))
-      if direct and (read.op == 'Z' or read.op == 'C') and needs_test(read) then direct = false end
+-- The wanted keys of a run of members: a list for each wanted key.
+local wanted_of = {}
+function wanted_of.z(field, members)
+  local scores = redis.call('ZMSCORE', number_key(base, field), unpack(members))
+  if exists(base .. ':x:' .. field) then
+    local exact = redis.call('HMGET', base .. ':x:' .. field, unpack(members))
+    for m = 1, #members do
+      if exact[m] and scores[m] then scores[m] = scores[m] .. '=' .. exact[m] end
     end
-    if direct then
-      found = p.size
-      chosen = n
-      if overdue > 0 then
-        local gone = redis.call('ZRANGEBYSCORE', due, '-inf', '(' .. now_text)
-        local program = {}
-        for _, read in ipairs(p.reads) do program[#program + 1] = read end
-        program[#program + 1] = { op = '|', n = #p.reads }
-        local hits = evaluate(program, gone, base, int_keys)
-        for m = 1, #gone do if hits[m] then found = found - 1 end end
+  end
+  return scores
+end
+function wanted_of.l(field, members)
+  local texts = {}
+  for m = 1, #members do texts[m] = redis.call('HGET', record_key(base, int_keys, members[m]), field) end
+  return texts
+end
+function wanted_of.t(field, members)
+  local sections = {}
+  for m = 1, #members do sections[m] = index_section(base, int_keys, members[m], 't' .. field) or false end
+  return sections
+end
+local function wanted_keys(members)
+  local columns = {}
+  for w = 1, #wanted do columns[w] = wanted_of[wanted[w].kind](wanted[w].field, members) end
+  return columns
+end
+local function emit_keys(members)
+  in_runs(members, 1000, function(from, to)
+    local run = (from == 1 and to == #members) and members or { unpack(members, from, to) }
+    local columns = wanted_keys(run)
+    if verify then check_there(run) end
+    for m = 1, #run do
+      members_out[#members_out + 1] = run[m]
+      for w = 1, #wanted do keys_out[#keys_out + 1] = columns[w][m] end
+    end
+  end)
+end
+
+-- Tallies: a table from one list of keys, made once for each combination, to its count.
+local combinations = {}
+local function tally_of(keys)
+  local level = combinations
+  for w = 1, #keys do
+    local key = keys[w]
+    if w == #keys then
+      if not level[key] then level[key] = keys end
+      return level[key]
+    end
+    if not level[key] then level[key] = {} end
+    level = level[key]
+  end
+end
+-- Members of a source that may give one again in a later call are counted by the caller, who remembers them.
+local repeating = not path.distinct
+for _, read in ipairs(path.reads) do repeating = repeating or read.op == 'S' end
+local function tally(members)
+  in_runs(members, 1000, function(from, to)
+    local run = (from == 1 and to == #members) and members or { unpack(members, from, to) }
+    local columns, gone = wanted_keys(run), verify and check_there(run) or {}
+    for m = 1, #run do
+      local keys = {}
+      for w = 1, #wanted do keys[w] = columns[w][m] end
+      if repeating or gone[run[m]] then
+        members_out[#members_out + 1] = run[m]
+        rows_out[#rows_out + 1] = keys
+      else
+        keys = tally_of(keys)
+        tallies[keys] = (tallies[keys] or 0) + 1
       end
-      examined = overdue
+    end
+  end)
+end
+
+-- Counting by cardinalities alone, where one path covers every clause: its entries less those overdue, and at a bound
+-- that needs the real value less the ties that are beyond it. nil where that would take long.
+local TIES = 500
+local function direct_size(read)
+  if read.op ~= 'Z' and read.op ~= 'C' or not needs_test(read) then return size[read.op](read) end
+  local count = redis.call('ZCOUNT', read.key, '(' .. read.low_text, '(' .. read.high_text)
+  local edges = { read.low_text, read.high_text ~= read.low_text and read.high_text or nil }
+  for e = 1, #edges do
+    local tied = redis.call('ZRANGEBYSCORE', read.key, edges[e], edges[e], 'LIMIT', 0, TIES + 1)
+    if #tied > TIES then return nil end
+    local score = number(edges[e])
+    for m = 1, #tied do
+      if in_bounds(read, tied[m], score) then count = count + 1 end
+    end
+  end
+  return count
+end
+local function direct_count(candidate)
+  for c = 1, #clauses do
+    if not candidate.covers[c] then return nil end
+  end
+  if not candidate.distinct or verify or overdue > 1000 then return nil end
+  local sum = 0
+  for _, read in ipairs(candidate.reads) do
+    local count = read.op ~= 'K' and read.op ~= 'U' and direct_size(read)
+    if not count then return nil end
+    sum = sum + count
+  end
+  if overdue > 0 then
+    local gone = redis.call('ZRANGEBYSCORE', due, '-inf', '(' .. now_text)
+    local program = { unpack(candidate.reads) }
+    program[#program + 1] = { op = '|', n = #candidate.reads }
+    for _, read in ipairs(candidate.reads) do
+      if read.op == 'L' then return nil end -- the text of a record that is gone is not known
+    end
+    local hits = evaluate(program, gone, base, int_keys)
+    for m = 1, #gone do if hits[m] then sum = sum - 1 end end
+  end
+  return sum
+end
+if mode == 'count' and resume.strategy == '' then
+  for n = 1, #paths do
+    local count = direct_count(paths[n])
+    if count then
+      strategy, chosen, found, examined = 'S', n, count, 0
       return answer()
     end
   end
 end
 
-if strategy == 'S' or (strategy == 'W' and mode == 'count') then
-  -- stream: everything, in whatever order the driver gives it
-  local read = math.max(resume.read, 1)
-  local score, member, scan = resume.score, resume.member, resume.scan
+-- Stream: everything, in whatever order the driver gives it.
+local function stream()
+  local read, score, member, scan = 1, '', '', ''
+  if going_on then read, score, member, scan = resume.read, resume.score, resume.member, resume.scan end
+  local run = math.min(budget, mode == 'rows' and 100 or 500)
   while read <= #path.reads do
     local next_members, position = open_read[path.reads[read].op](path.reads[read], false, score, member, scan)
     while true do
-      local members, scores, seen = next_members(mode == 'rows' and 100 or 500)
+      local members, scores, entries = next_members(run)
       if not members then break end
-      examined = examined + seen
+      examined = examined + entries
       members = admit(path, read, members, scores)
       found = found + #members
       if mode == 'rows' then
         for m = 1, #members do emit_row(members[m]) end
       elseif mode == 'keys' then
-        for from = 1, #members, 1000 do emit_keys({ unpack(members, from, math.min(from + 999, #members)) }) end
-      elseif mode == 'count' and path.reads[read].op == 'S' then
-        -- SSCAN may repeat a member: the caller counts distinct ones
-        for m = 1, #members do members_out[#members_out + 1] = members[m] end
+        emit_keys(members)
+      elseif mode == 'tally' then
+        tally(members)
+      else
+        if verify then check_there(members) end
+        if repeating then
+          for m = 1, #members do members_out[#members_out + 1] = members[m] end
+        end
       end
+      if order.kind == 'n' and limit > 0 and found >= limit then return end
       if examined >= budget or out_of_time() then
         more = 1
         at_score, at_member, at_scan = position()
         at_read = read
-        return answer()
+        return
       end
     end
     read, score, member, scan = read + 1, '', '', ''
   end
-  return answer()
+  if mode == 'count' and not going_on then members_out = {} end
 end
 
-if strategy == 'W' then
-  -- walk the order itself and stop at the limit
-  local score, member = resume.score, resume.member
-  if resume.strategy ~= 'W' and after then score, member = after.score, after.member end
+-- Walk: the order itself, as far as the limit.
+local function walk()
+  local score, member = '', ''
+  if going_on then score, member = resume.score, resume.member elseif after then score, member = after.score, after.member end
   local next_members, position = open_read[path.reads[1].op](path.reads[1], order.descending, score, member, '')
-  local chunk, last_score = math.max(32, math.min(500, 2 * needed)), nil
-  local function tie(score)
-    return order.kind == 'l' and sub(score, 1, find(score, '\0\0', 1, true)) or score
+  local run = going_on and 500 or 1.3 * needed / selectivity(path) + 8
+  run = math.min(budget, 500, math.max(needed, math.ceil(run)))
+  local last_score
+  local function tie_of(key)
+    return order.kind == 'l' and sub(key, 1, find(key, '\0\0', 1, true)) or key
   end
   while true do
-    local members, scores, seen = next_members(chunk)
-    if not members then return answer() end
-    examined = examined + seen
+    local members, scores, entries = next_members(run)
+    if not members then return end
+    examined = examined + entries
     members, scores = admit(path, 1, members, scores)
-    local batch = {}
+    local batch, full = {}, false
     for m = 1, #members do
-      if found >= limit and not (ties and scores and tie(scores[m]) == last_score) then
-        if mode == 'keys' then emit_keys(batch) end
-        return answer()
+      if found >= limit and not (ties and scores and tie_of(scores[m]) == last_score) then
+        full = true
+        break
       end
       if skipped < offset then
         skipped = skipped + 1
       else
         found = found + 1
         if mode == 'rows' then emit_row(members[m], scores and scores[m]) else batch[#batch + 1] = members[m] end
-        last_score = scores and tie(scores[m])
+        last_score = scores and tie_of(scores[m])
       end
     end
     if mode == 'keys' then emit_keys(batch) end
-    if found >= limit and not ties then return answer() end
+    if full or (found >= limit and not (ties and scores)) then return end
     if examined >= budget or out_of_time() then
-      more = 1
+      more = found >= limit and 2 or 1
       at_score, at_member = position()
-      if found >= limit and ties then more = 2 end
-      return answer()
+      return
     end
-    chunk = math.min(500, chunk * 2)
+    run = math.min(budget, 500, run * 2)
   end
 end
 
--- gather: read the whole path (of ordered reads, only the first of each), sort, take what is wanted
-if not path.each and path.size > budget then return { 'G', chosen, path.size } end
+-- Gather: read a whole path (of one whose reads come in order, only the first of each), and keep the first in order.
 local function before(a, b)
   if a.key ~= b.key then
     if order.kind == 'l' then return less(a.key, b.key) ~= order.descending end
@@ -491,63 +466,106 @@ local function before(a, b)
   if a.member == b.member then return false end
   return less(a.member, b.member) ~= order.descending
 end
-local threshold, best, full = nil, {}, false
-if after then
-  threshold = { member = after.member, key = order.kind == 'z' and number(after.score) or 0 }
+local function place(member, key)
+  if order.kind == 'z' then return { member = member, key = number(key), text = key } end
   if order.kind == 'l' then
-    local _, last = find(after.member, '\0\0', 1, true)
-    threshold = { key = sub(after.member, 1, last), member = sub(after.member, last + 1) }
+    local _, last = find(key, '\0\0', 1, true)
+    return { member = member, key = sub(key, 1, last), text = key }
   end
+  return { member = member, key = 0, text = '' }
 end
-local function prune()
-  table.sort(best, before)
-  for n = #best, needed + 1, -1 do best[n] = nil end
-end
-local function consider(members, scores)
-  local keys = scores
-  if order.kind == 'z' and not keys then
-    keys = redis.call('ZMSCORE', base .. ':i:' .. order.field, unpack(members))
+local threshold
+local function set_threshold()
+  local from = after
+  if resume.strategy == 'W' then from = { score = resume.score, member = resume.member } end
+  if not from then return end
+  if order.kind == 'l' then
+    local _, last = find(from.member, '\0\0', 1, true)
+    threshold = { key = sub(from.member, 1, last), member = sub(from.member, last + 1) }
+  else
+    threshold = { member = from.member, key = order.kind == 'z' and number(from.score) or 0 }
   end
-  for m = 1, #members do
-    local entry = { member = members[m], key = 0, text = '' }
+  return from
+end
+local function gather_sorted()
+  local best, full = {}, false
+  local function prune()
+    table.sort(best, before)
+    for n = #best, needed + 1, -1 do best[n] = nil end
+    full = #best == needed
+  end
+  local function consider(members)
+    local keys = {}
     if order.kind == 'z' then
-      entry.key, entry.text = keys[m] and number(keys[m]), keys[m]
+      keys = redis.call('ZMSCORE', number_key(base, order.field), unpack(members))
     elseif order.kind == 'l' then
-      local value = redis.call('HGET', record_key(base, int_keys, members[m]), order.field)
-      entry.key = value and text_form(value)
-      entry.text = value and entry.key .. members[m]
+      keys = wanted_of.l(order.field, members)
+      for m = 1, #members do keys[m] = keys[m] and text_form(keys[m]) .. members[m] end
     end
-    if entry.key and (not threshold or before(threshold, entry)) and (not full or before(entry, best[needed])) then
-      best[#best + 1] = entry
-      if #best >= 2 * needed + 64 then
-        prune()
-        full = true
+    for m = 1, #members do
+      local entry = (order.kind == 'k' or keys[m]) and place(members[m], keys[m])
+      if entry and (not threshold or before(threshold, entry)) and (not full or before(entry, best[needed])) then
+        best[#best + 1] = entry
+        if #best >= 2 * needed + 64 then prune() end
       end
     end
   end
-end
-for read = 1, #path.reads do
-  local instruction = path.reads[read]
-  local by_order = path.each and after
-  local next_members = open_read[instruction.op](instruction, path.each and order.descending or false,
-    by_order and by_order.score or '', by_order and by_order.member or '', '')
-  local matched = 0
-  while true do
-    local members, scores, seen = next_members(path.each and math.max(32, needed) or 500)
-    if not members then break end
-    examined = examined + seen
-    members, scores = admit(path, read, members, scores)
-    local own = path.each and scores or nil
-    for from = 1, #members, 1000 do
-      local to = math.min(from + 999, #members)
-      consider({ unpack(members, from, to) }, own and { unpack(own, from, to) })
+  for read = 1, #path.reads do
+    local next_members = open_read[path.reads[read].op](path.reads[read], false, '', '', '')
+    while true do
+      local members, _, entries = next_members(math.min(budget, 500))
+      if not members then break end
+      examined = examined + entries
+      members = admit(path, read, members)
+      in_runs(members, 1000, function(from, to) consider({ unpack(members, from, to) }) end)
     end
-    matched = matched + #members
-    if path.each and matched >= needed then break end
-    if path.each and examined > 3 * budget then return { 'G', chosen, path.size } end
   end
+  prune()
+  return best
 end
-prune()
-for n = offset + 1, #best do emit_row(best[n].member, best[n].text) end
-skipped, found = math.min(offset, #best), math.max(#best - offset, 0)
+-- The first of each read, merged; nil when that takes too long. A member of two reads has one place in the order.
+local function gather_merged(from)
+  local runs = {}
+  for read = 1, #path.reads do
+    local next_members = open_read[path.reads[read].op](path.reads[read], order.descending,
+      from and from.score or '', from and from.member or '', '')
+    local run, at_most = {}, math.min(budget, 500, math.max(needed, 32))
+    while #run < needed do
+      local members, scores, entries = next_members(at_most)
+      if not members then break end
+      examined = examined + entries
+      members, scores = admit(path, read, members, scores)
+      for m = 1, #members do run[#run + 1] = place(members[m], scores and scores[m] or '') end
+      if examined > 2 * budget or out_of_time() then return nil end
+    end
+    runs[#runs + 1] = { list = run, at = 1 }
+  end
+  local best = {}
+  while #best < needed do
+    local first
+    for _, run in ipairs(runs) do
+      local entry = run.list[run.at]
+      if entry and (not first or before(entry, first.list[first.at])) then first = run end
+    end
+    if not first then break end
+    best[#best + 1] = first.list[first.at]
+    first.at = first.at + 1
+  end
+  return best
+end
+local function gather()
+  local from, best = set_threshold(), nil
+  if path.each then
+    best = gather_merged(from)
+  elseif size_of(path) <= budget and needed <= GATHERED then
+    best = gather_sorted()
+  end
+  if not best then return { 'G', chosen } end
+  for n = offset + 1, math.min(#best, needed) do emit_row(best[n].member, best[n].text) end
+  skipped, found = math.min(offset, #best), math.max(#best - offset, 0)
+  return answer()
+end
+
+if strategy == 'G' then return gather() end
+if strategy == 'W' and mode ~= 'count' and mode ~= 'tally' then walk() else stream() end
 return answer()

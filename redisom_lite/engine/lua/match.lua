@@ -84,11 +84,18 @@ local function text_form(value)
 end
 
 -- Instructions, parsed once per call.
+-- '@due' is no field but the deadlines; their bounds may be relative to now, as '+ms'.
+local function number_key(base, field) return base .. (field == '@due' and ':due' or ':i:' .. field) end
+local function from_now(text)
+  local t = redis.call('TIME')
+  return format('%.0f', t[1] * 1000 + floor(t[2] / 1000) + tonumber(text))
+end
 local function parse_instruction(base)
   local op = take()
   if op == 'Z' then
     local i = { op = op, field = take(), low_text = take(), high_text = take() }
-    i.key = base .. ':i:' .. i.field
+    i.key = number_key(base, i.field)
+    if sub(i.high_text, 1, 1) == '+' then i.high_text = from_now(i.high_text) end
     i.low, i.high = number(i.low_text), number(i.high_text)
     i.low_open, i.high_open = take() == '1', take() == '1'
     i.low_decimal, i.high_decimal = take(), take()

@@ -1,0 +1,1 @@
+"""Random data and random queries against a plain Python list."""

@@ -1,0 +1,147 @@
+"""One dataset in a database, and queries on it compared with the list it came from."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+from redisom_lite import Database
+from tests.property.asking import Asked, arranged, order, place, terms, tree
+from tests.property.shelf import MODELS, MULTI, NUMBERS, TAGS, Spread, things
+
+BUDGETS = (7, 40, 4000)
+
+
+class Shelf:
+    """A model's records in a database, and the same records in a list.
+
+    Some records have a lifetime that has ended and nothing has swept yet, some had one and lost it.
+    """
+
+    def __init__(self, db: Database, model: Any, rng: random.Random, *, count: int) -> None:
+        self.db, self.model, self.rng, self.count = db, model, rng, count
+        self.objects: list[Any] = []
+
+    async def fill(self) -> None:
+        rng, model = self.rng, self.model
+        self.db.bind(model)
+        made = things(model, rng, self.count)
+        ended = rng.random() < 0.5
+        fated = [each for each in made if ended and rng.random() < 0.2]
+        kept = [each for each in made if all(each is not other for other in fated)]
+        await model.objects.save_many([each for each in kept if rng.random() < 0.8] or kept)
+        await model.objects.save_many(kept)
+        for each in fated:
+            await each.save(ttl=0.02)
+        for each in rng.sample(kept, min(3, len(kept))):
+            await each.save(ttl=1000)
+        for each in rng.sample(kept, min(5, len(kept))):  # an index is right after changes, too
+            other = things(model, rng, 1)[0]
+            names = rng.sample([*NUMBERS, "text", *TAGS, *MULTI], 4)
+            await each.update(**{name: getattr(other, name) for name in names})
+        self.objects = kept
+        if fated:
+            await asyncio.sleep(0.03)
+
+    @property
+    def pks(self) -> list[Any]:
+        return [each.id for each in self.objects]
+
+
+async def check(shelf: Shelf, rng: random.Random) -> None:
+    """Ask one random query in every way there is."""
+    model = shelf.model
+    shelf.db.backend.reader.budget.entries = rng.choice(BUDGETS)
+    asked = [tree(model, rng, shelf.pks) for _ in range(rng.choice([0, 1, 1, 1, 2, 3]))]
+    wanted = order(rng)
+    everything = arranged([o for o in shelf.objects if all(a.holds(o) for a in asked)], wanted)
+    query = model.objects.find(*(a.condition for a in asked)).order_by(*terms(model, wanted))
+    limit = rng.choice([None, None, 0, 1, 3, 10, 100])
+    offset = rng.choice([0, 0, 0, 1, 5, 60])
+    expected = everything[offset:] if limit is None else everything[offset : offset + limit]
+    limited = query.offset(offset) if limit is None else query.offset(offset).limit(limit)
+
+    def fail(what: str, found: Any, right: Any) -> AssertionError:
+        conditions = ", ".join(a.text for a in asked)
+        order_text = ", ".join(f"{t.name} {'desc' if t.descending else 'asc'}" for t in wanted)
+        return AssertionError(
+            f"{model.__name__} find({conditions}) order_by({order_text}) offset {offset} limit {limit} budget "
+            f"{shelf.db.backend.reader.budget.entries}\n {what}: found {found!r}\n expected {right!r}"
+        )
+
+    def same(what: str, found: Any, right: Any) -> None:
+        if found != right:
+            raise fail(what, found, right)
+
+    ids = [o.id for o in expected]
+    ways: list[Callable[[], Any]] = []
+
+    async def whole() -> None:
+        found = await limited.all()
+        same("all", [o.id for o in found], ids)
+        same("dumps", [o.model_dump() for o in found], [o.model_dump() for o in expected])
+
+    async def numbers() -> None:
+        same("count", await limited.count(), len(expected))
+        same("exists", await limited.exists(), bool(expected))
+
+    async def only_keys() -> None:
+        same("pks", await limited.pks(), ids)
+
+    async def first() -> None:
+        found = await limited.first()
+        same("first", None if found is None else found.id, ids[0] if ids else None)
+
+    async def values() -> None:
+        names = rng.sample([*NUMBERS, "text", *TAGS, *MULTI, "id", "note"], 3)
+        right = [{name: getattr(o, name) for name in names} for o in expected]
+        same("values", await limited.values(*names), right)
+
+    async def pages() -> None:
+        size, after, found = rng.choice([1, 3, 7, 20, 100]), None, []
+        while True:
+            page = await query.page(size=size, after=after)
+            found += [o.id for o in page.items]
+            after = page.next
+            if after is None or len(found) > len(everything):
+                break
+            same("page size", len(page.items), size)
+        same(f"pages of {size}", found, [o.id for o in everything])
+
+    async def batches() -> None:
+        size = rng.choice([1, 4, 100])
+        found = [[o.id for o in batch] async for batch in limited.batches(size)]
+        same(f"batches of {size}", found, [ids[n : n + size] for n in range(0, len(ids), size)])
+
+    async def each() -> None:
+        same("async for", [o.id async for o in limited], ids)
+
+    ways = [whole, numbers, only_keys, first, values, pages, batches, each]
+    for way in rng.sample(ways, 3):
+        try:
+            await way()
+        except AssertionError:
+            raise
+        except Exception as error:
+            raise fail(way.__name__, error, ids) from error
+
+
+async def run(db: Database, *, seed: int, datasets: int, queries: int, count: int = 40) -> None:
+    """Many random queries on several random datasets."""
+    for number in range(datasets):
+        rng = random.Random(f"{seed} {number}")
+        model = MODELS[number % len(MODELS)]
+        shelf = Shelf(db, model, rng, count=rng.choice([3, count, count]))
+        await shelf.fill()
+        for at in range(queries):
+            own = random.Random(f"{seed} {number} {at}")
+            try:
+                await check(shelf, own)
+            except AssertionError as error:
+                raise AssertionError(f"seed {seed}, dataset {number}, query {at}\n{error}") from error
+        await db.redis.flushdb()
+
+
+__all__ = ["Asked", "Shelf", "Spread", "check", "place", "run"]
