@@ -4,7 +4,8 @@ python -m benchmarks.transport            on asyncio's loop
 python -m benchmarks.transport uvloop     on uvloop
 
 All three take turns in a random order, so that what else the machine does falls on each alike. Time is what a
-caller waits; CPU is what this process burns for it, the measure of a client on a machine of its own.
+caller waits; CPU is what this process burns for it, the measure of a client on a machine of its own. On a
+machine that idles, waking a processor costs every round trip some 40 us, whoever makes it.
 """
 
 from __future__ import annotations
