@@ -18,6 +18,7 @@ from typing import Any, Final, Generic, Literal, NoReturn, TypeAlias
 
 from typing_extensions import TypeVar
 
+from redisom_lite.codec.scalars import DECIMAL
 from redisom_lite.errors import QueryError, UnindexedFieldError
 from redisom_lite.plan.expression import (
     And,
@@ -339,6 +340,8 @@ def column_of(schema: ModelSchema, field: FieldSpec) -> Column[Any]:
 
 
 def _column_type(field: FieldSpec) -> type[Column[Any]]:
+    if field.kind is Kind.NUMBER and field.codec is DECIMAL:
+        return DecimalColumn
     if field.kind is Kind.TAG and field.multiple:
         return MultiTagColumn
     return _TYPES[field.kind]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Binding(Protocol):
     """What `Meta(db=...)` takes: a `Database`, of which a declaration needs to know nothing but this."""
 

@@ -20,6 +20,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field as PydanticField, PrivateAttr
 from pydantic._internal._model_construction import ModelMetaclass, build_lenient_weakvaluedict
 from pydantic._internal._typing_extra import parent_frame_namespace
+from pydantic.errors import PydanticSchemaGenerationError
 from typing_extensions import dataclass_transform
 
 from redisom_lite.columns import Column, column_of
@@ -27,6 +28,7 @@ from redisom_lite.errors import DeclarationError
 from redisom_lite.fields import Field
 from redisom_lite.manager import MYPY, Manager, Objects
 from redisom_lite.meta import Meta
+from redisom_lite.schema.annotation import unknown_type
 from redisom_lite.schema.declaration import hidden_names, refuse_hiding, schema_of
 from redisom_lite.schema.model_schema import ModelSchema
 from redisom_lite.schema.record import Record
@@ -36,24 +38,25 @@ _Columns = dict[str, Column[Any]]
 
 
 class _Making(threading.local):
-    """Whether this thread is making a class.
+    """The bases of the class this thread is making.
 
-    Pydantic then looks for what a field would hide among the attributes of its bases; a column is not that.
+    Pydantic looks for what a field would hide among their attributes; a column is not that.
     """
 
-    depth = 0
+    bases: frozenset[type] = frozenset()
 
 
 _making = _Making()
+_building = threading.RLock()
 
 
 @contextmanager
-def _making_class() -> Generator[None]:
-    _making.depth += 1
+def _making_class(bases: tuple[type, ...]) -> Generator[None]:
+    outer, _making.bases = _making.bases, _making.bases.union(bases)
     try:
         yield
     finally:
-        _making.depth -= 1
+        _making.bases = outer
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, PydanticField, PrivateAttr))
@@ -76,8 +79,11 @@ class ModelType(ModelMetaclass):
             namespace["__pydantic_parent_namespace__"] = build_lenient_weakvaluedict(parent_frame_namespace())
         _check_names(name, bases, namespace)
         managers = _take_managers(namespace)
-        with _making_class():
-            cls: Any = super().__new__(mcs, name, bases, namespace, **kwargs)
+        with _making_class(bases):
+            try:
+                cls: Any = super().__new__(mcs, name, bases, namespace, **kwargs)
+            except PydanticSchemaGenerationError as error:
+                raise _unknown_type(name, bases) from error
         _settle(cls, abstract, managers)
         made: type = cls
         return made
@@ -85,7 +91,7 @@ class ModelType(ModelMetaclass):
     if not TYPE_CHECKING:  # so that checkers do not allow any attribute
 
         def __getattr__(cls, item: str) -> Any:
-            if not _making.depth and item in cls.__dict__.get("__pydantic_fields__", ()):
+            if item in cls.__dict__.get("__pydantic_fields__", ()) and cls not in _making.bases:
                 return _columns(cls)[item]
             return super().__getattr__(item)
 
@@ -109,6 +115,16 @@ def _check_names(name: str, bases: tuple[type, ...], namespace: Mapping[str, Any
             )
         if hidden_names((field,), known):
             refuse_hiding(name, field)
+
+
+def _unknown_type(name: str, bases: tuple[type, ...]) -> DeclarationError:
+    """What to say of a class that pydantic gave up on, which only its bases still know."""
+    cls = next((cls for cls in reversed(bases[0].__subclasses__()) if cls.__name__ == name), None)
+    field = None if cls is None else unknown_type(getattr(cls, "__pydantic_fields__", {}))
+    return DeclarationError(
+        f"{name}{'.' + field if field else ''} has a type that pydantic does not know: "
+        "use one of its types, or keep the value in a private attribute, whose name begins with _"
+    )
 
 
 def _annotations(namespace: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -158,9 +174,10 @@ def _meta_of(cls: type[Model]) -> Meta:
 
 
 def _inherited_managers(cls: type) -> dict[str, Manager[Any]]:
-    names = (name for base in cls.__mro__ for name in base.__dict__)
-    found = {name: getattr(cls, name, None) for name in dict.fromkeys(names) if not name.startswith("__")}
-    return {name: value for name, value in found.items() if isinstance(value, Manager)}
+    attributes: dict[str, object] = {}
+    for base in reversed(cls.__mro__):
+        attributes.update(base.__dict__)
+    return {name: value for name, value in attributes.items() if isinstance(value, Manager)}
 
 
 def _bind(cls: Any, name: str, manager: Manager[Any]) -> None:
@@ -191,10 +208,13 @@ def _make_schema(cls: Any) -> ModelSchema:
         raise DeclarationError(
             f"{name} refers to a type that is not defined yet: define it, then call {name}.model_rebuild()"
         )
-    schema = schema_of(cls, cls.meta)
-    cls.__redisom_columns__ = {field.name: column_of(schema, field) for field in schema.fields}
-    cls.__redisom_schema__ = schema
-    return schema
+    with _building:  # two schemas of one class would take each other's columns for foreign
+        if "__redisom_columns__" not in cls.__dict__:
+            schema = schema_of(cls, cls.meta)
+            cls.__redisom_schema__ = schema
+            cls.__redisom_columns__ = {field.name: column_of(schema, field) for field in schema.fields}
+        made: ModelSchema = cls.__dict__["__redisom_schema__"]
+    return made
 
 
 def _columns(cls: Any) -> _Columns:
@@ -208,7 +228,8 @@ class Model(Stored, metaclass=ModelType, abstract=True):
     """Base of all models: a pydantic model, stored in Redis.
 
     Class attributes: one column per field, `objects` and any other `Manager`, and `meta`, a `Meta` with the
-    options.
+    options. A class without records of its own, as a base for others, is declared with
+    `class Base(Model, abstract=True)`; it needs no key.
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)

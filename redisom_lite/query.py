@@ -81,7 +81,9 @@ class Query(Generic[M]):
         A bare column is ascending. `None` sorts last in either direction; ties break by key in the direction of the
         last term.
         """
-        return self._with(order=tuple(_term(self._select.schema, term) for term in terms))
+        order = [_term(self._select.schema, term) for term in terms]
+        keys = [place for place, term in enumerate(order) if term.field is self._select.schema.key]
+        return self._with(order=tuple(order[: keys[0] + 1] if keys else order))  # behind a key nothing is left to order
 
     def limit(self, n: int) -> Query[M]:
         """At most the first `n` records, `n` from 0."""

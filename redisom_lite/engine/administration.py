@@ -70,10 +70,8 @@ async def info(store: Store, place: Place, *sections: str) -> dict[str, str]:
 
 async def config_get(store: Store, place: Place, name: str) -> str:
     """One setting of the server. Redis: CONFIG GET. Raises `AccessDeniedError` where that is not allowed."""
-    (reply,) = await _configure(store, place, name, (b"CONFIG", b"GET", name))
-    # a map with RESP3, a flat list with RESP2
-    values = list(reply.values()) if isinstance(reply, dict) else reply[1::2]
-    return values[0].decode() if values else ""
+    (pair,) = await _configure(store, place, name, (b"CONFIG", b"GET", name))
+    return pair[1].decode() if pair else ""
 
 
 async def config_set(store: Store, place: Place, name: str, value: str) -> None:

@@ -68,7 +68,7 @@ def open_transport(
 
 
 _throwaway: Final[dict[int, tuple[EmbeddedServer, set[object]]]] = {}
-_throwaway_lock: Final = threading.Lock()
+_throwaway_lock = threading.Lock()
 
 
 def _nothing() -> None:
@@ -245,6 +245,8 @@ async def _close(loop: asyncio.AbstractEventLoop, mine: _Loop) -> None:
 
 
 def _after_fork() -> None:
+    global _throwaway_lock
+    _throwaway_lock = threading.Lock()  # another thread may have held it
     for connections in _everyone:
         connections.start_anew()
 

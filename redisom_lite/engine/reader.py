@@ -20,7 +20,7 @@ from redisom_lite.engine.scripts import load
 from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import RedisomError
 from redisom_lite.plan.expression import KeyIn
-from redisom_lite.plan.ordering import After, Entry, columns, following, position, rest, score_key, text_key
+from redisom_lite.plan.ordering import After, Entry, columns, following, position, rest, score_key, sort, text_key
 from redisom_lite.plan.planner import Path, QueryPlan
 from redisom_lite.plan.program import leaf
 from redisom_lite.schema.keyspace import Keyspace
@@ -121,7 +121,7 @@ class Reader:
             return []
         if limit is None:
             return await self._everything(reading, after)
-        if after is not None and after.texts and after.texts[0] is None:
+        while after is not None and after.texts and after.texts[0] is None:
             reading, after = reading.behind(after)
         return await self._first(reading, limit, offset, after)
 
@@ -302,7 +302,7 @@ class Reader:
                 taken += [
                     (entry.member, found[entry.member])
                     for entry in part
-                    if entry.member in found and _keys_of(wanted, found[entry.member]) == entry.keys
+                    if entry.member in found and _still(entry, _keys_of(wanted, found[entry.member]))
                 ]
                 seen += len(part)
                 at += len(part)
@@ -324,7 +324,7 @@ class Reader:
         order = reading.query.selection.order
         if after is not None and after.texts and after.texts[0] is None and columns(order[:1]):
             reading, after = reading.behind(after)
-            return await self._candidates(reading, needed, after, verify=verify)
+            return _without_first(await self._candidates(reading, needed, after, verify=verify))
         asked = needed
         while True:
 
@@ -333,20 +333,17 @@ class Reader:
 
             parts = await _on_partitions(reading.keyspace, one)
             tail = needed is not None and any(part.tail for part in parts)
-            pairs = [
-                (Entry(member, keys), None)
-                for part in parts
-                for member, keys in part.found.items()
-                if not (tail and keys and keys[0] is None)  # the rest will list them
-            ]
-            ordered = [entry for entry, _ in following(pairs, order, after)]
+            listed = [following(part.entries(tail=tail), order, after) for part in parts]
+            ordered = [entry for entry, _ in sort((pair for pairs in listed for pair in pairs), order)]
             if needed is None or asked is None:
                 return ordered
-            if len(ordered) >= needed or all(part.complete for part in parts):
+            # every partition must have given as many as could be first of all
+            if all(part.complete or len(pairs) >= needed for part, pairs in zip(parts, listed, strict=True)):
                 break
             asked *= 2  # the end of the last page lies within a large tie, or many were gone
         if len(ordered) < needed and tail:
-            ordered += await self._candidates(reading.rest(), needed - len(ordered), None, verify=verify)
+            left = await self._candidates(reading.rest(), needed - len(ordered), None, verify=verify)
+            ordered += _without_first(left)
         return ordered
 
     async def _keys(
@@ -442,9 +439,28 @@ class _Keys:
     tail: int
     complete: bool
 
+    def entries(self, *, tail: bool) -> list[tuple[Entry, None]]:
+        """As entries to sort; without those that the second phase of the order (`tail`) will list."""
+        return [
+            (Entry(member, keys), None)
+            for member, keys in self.found.items()
+            if not (tail and keys and keys[0] is None)
+        ]
+
+
+def _without_first(entries: list[Entry]) -> list[Entry]:
+    """Entries of the second phase as the whole order sees them: the value of its first column is None."""
+    return [Entry(entry.member, (None, *entry.keys)) for entry in entries]
+
 
 def _keys_of(wanted: Sequence[FieldSpec], row: Row) -> tuple[Any, ...]:
     return tuple(text_key(spec, row[spec.position]) for spec in wanted)
+
+
+def _still(entry: Entry, keys: tuple[Any, ...]) -> bool:
+    """Whether a record is where it was; an entry from the rest of an order has no keys for the columns that are None."""
+    absent = len(keys) - len(entry.keys)
+    return keys[absent:] == entry.keys and all(key is None for key in keys[:absent])
 
 
 def _in_order(query: QueryPlan, found: list[Found], after: After | None) -> list[Found]:

@@ -6,16 +6,24 @@ and inner `Annotated` are looked through, so that `Range[PositiveInt | None]` is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt
-from pydantic import AfterValidator, BeforeValidator, PlainValidator, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    PlainValidator,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    TypeAdapter,
+    WrapValidator,
+)
 from pydantic.fields import FieldInfo
-from typing_extensions import TypeAliasType
+from typing_inspection.typing_objects import is_typealiastype
 
 from redisom_lite.schema.model_schema import Bounds
 
@@ -61,6 +69,18 @@ def read(info: FieldInfo) -> Declaration:
     )
 
 
+def unknown_type(infos: Mapping[str, FieldInfo]) -> str | None:
+    """The first field, if any, whose type pydantic has no schema for."""
+    for name, info in infos.items():
+        try:
+            TypeAdapter[Any](info.annotation)
+        except PydanticSchemaGenerationError:
+            return name
+        except PydanticUserError:  # a reference that is still open, say
+            continue
+    return None
+
+
 def without_validators(info: FieldInfo) -> Any:
     """The annotation of a field with its constraints and without the validators that users wrote."""
     return _annotated(_stripped(info.annotation), _without(info.metadata), info)
@@ -79,8 +99,10 @@ def _unwrap(annotation: Any) -> tuple[Any, bool, list[Any]]:
         if get_origin(annotation) is Annotated:
             annotation, *more = get_args(annotation)
             metadata += more
-        elif isinstance(annotation, TypeAliasType):
+        elif is_typealiastype(annotation):
             annotation = annotation.__value__
+        elif is_typealiastype(get_origin(annotation)):  # `Maybe[int]` of `type Maybe[T] = T | None`
+            annotation = get_origin(annotation).__value__[get_args(annotation)]
         elif (rest := _without_none(annotation)) is not None:
             annotation, nullable = rest, True
         else:

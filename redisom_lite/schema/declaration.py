@@ -24,7 +24,7 @@ from redisom_lite.codec import (
     text_codec,
 )
 from redisom_lite.errors import DeclarationError
-from redisom_lite.meta import Composite, Meta
+from redisom_lite.meta import Binding, Composite, Meta
 from redisom_lite.schema.annotation import Declaration, Indexed, read
 from redisom_lite.schema.model_schema import CompositeSpec, FieldSpec, Kind, ModelSchema
 from redisom_lite.schema.validation import checker_of, hydrator_of, refusing_none
@@ -73,12 +73,15 @@ def schema_of(model: type[BaseModel], meta: Meta) -> ModelSchema:
 
 
 def hidden_names(names: Iterable[str], bases: Iterable[type]) -> list[str]:
-    """The field names that would hide a method or an attribute which these classes define."""
+    """The field names that would hide a method or an attribute which these classes define.
+
+    Of pydantic's own only `model_...` count: its older names (`json`, `copy`) it lends to fields itself.
+    """
     defined: set[str] = set()
     for base in bases:
-        if base is not BaseModel and base is not object:
-            defined.update(vars(base).keys() - getattr(base, "__pydantic_fields__", {}).keys())
-    return [name for name in names if name in defined]
+        own = vars(base).keys() - getattr(base, "__pydantic_fields__", {}).keys()
+        defined.update(own if base is not BaseModel else {name for name in own if name.startswith("model_")})
+    return [name for name in names if name in defined - {"model_config"}]
 
 
 def refuse_hiding(model: str, name: str) -> NoReturn:
@@ -192,6 +195,8 @@ def _key(model: str, fields: tuple[FieldSpec, ...]) -> FieldSpec:
 
 
 def _check_meta(model: str, meta: Meta, fields: tuple[FieldSpec, ...]) -> None:
+    if meta.db is not None and not isinstance(meta.db, Binding):
+        _refuse(model, "has a Meta with a wrong db: it takes a Database, as in Meta(db=Database(url))")
     for option, types, what in _OPTIONS:
         value: object = getattr(meta, option)
         if not isinstance(value, types) or (

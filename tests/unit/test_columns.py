@@ -16,6 +16,15 @@ import pytest
 
 from redisom_lite import Field, Key, Model, Range, Tag, Unique
 from redisom_lite.codec.score import score_of
+from redisom_lite.columns import (
+    DecimalColumn,
+    KeyColumn,
+    MultiTagColumn,
+    RangeColumn,
+    TagColumn,
+    TextColumn,
+    UniqueColumn,
+)
 from redisom_lite.errors import QueryError, UnindexedFieldError
 from redisom_lite.plan.expression import (
     And,
@@ -366,6 +375,16 @@ def test_columns_are_hashable_named_and_know_their_schema() -> None:
     assert repr(Product.price) == "Product.price"
     assert Product.price.schema is Product.__redisom_schema__
     assert Product.price.field is spec("price")
+
+
+def test_columns_are_of_the_type_that_checkers_see() -> None:
+    assert type(Product.price) is DecimalColumn
+    assert type(Product.stock) is RangeColumn
+    assert type(Product.name) is TextColumn
+    assert type(Product.tags) is MultiTagColumn
+    assert type(Product.category) is TagColumn
+    assert type(Product.ean) is UniqueColumn
+    assert type(Product.sku) is KeyColumn
 
 
 def test_conditions_have_no_truth_value() -> None:

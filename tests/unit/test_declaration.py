@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Generic, Literal, NewType, TypeVar
@@ -20,7 +22,7 @@ from pydantic import (
 )
 from typing_extensions import TypeAliasType
 
-from redisom_lite import Field, Key, Manager, Meta, Model, Range, Tag, Unique
+from redisom_lite import Database, Field, Key, Manager, Meta, Model, Range, Tag, Unique
 from redisom_lite.columns import RangeColumn, TagColumn
 from redisom_lite.schema.declaration import snake_case
 from redisom_lite.schema.model_schema import Bounds, CompositeSpec, Kind
@@ -161,7 +163,7 @@ def test_stored_field_keeps_what_was_said_of_its_type() -> None:
 
 
 def test_subclass_inherits_the_database_and_not_the_prefix() -> None:
-    database: Any = object()
+    database = Database("memory://")
 
     class Animal(Model):
         meta = Meta(db=database, prefix="zoo", versioned=True)
@@ -364,3 +366,51 @@ def test_deferred_build_is_completed_at_first_use() -> None:
 
     assert isinstance(Late.value, RangeColumn)
     assert Late(id=1, value=2).pk == 1
+
+
+def test_reference_inside_a_mark_resolves() -> None:
+    class Note(Model):
+        id: Key[int]
+        value: Range["Later"]  # noqa: UP037 - a reference in a reference
+
+    Note.model_rebuild(_types_namespace={"Later": Decimal})
+    assert field(Note, "value").codec.name == "Decimal"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the type statement is newer")
+def test_type_statements_are_looked_through() -> None:
+    names: dict[str, Any] = {}
+    exec("type Price = Decimal | None\ntype Maybe[T] = T | None", globals(), names)
+    note = declared(price=Range[names["Price"]], kind=Tag[names["Maybe"][str]])
+    assert [(spec.name, spec.nullable) for spec in note.__redisom_schema__.fields] == [
+        ("id", False),
+        ("price", True),
+        ("kind", True),
+    ]
+
+
+def test_hooks_of_a_class_see_the_columns_of_others() -> None:
+    seen: list[object] = []
+
+    class Base(Model, abstract=True):
+        def __init_subclass__(cls, **options: Any) -> None:
+            super().__init_subclass__(**options)
+            seen.append(Product.price)
+
+    class Note(Base):
+        id: Key[int]
+
+    assert seen == [Product.price]
+    assert Note.id.schema is Note.__redisom_schema__
+
+
+def test_first_use_in_many_threads_makes_one_schema() -> None:
+    class Box(Model, Generic[T]):
+        id: Key[int]
+        content: Range[T]
+
+    for type_ in (int, float, Decimal, datetime):
+        with ThreadPoolExecutor(8) as pool:
+            columns = list(pool.map(lambda box: box.content, [Box[type_]] * 8))
+        assert set(map(id, columns)) == {id(Box[type_].content)}
+        assert Box[type_].content.schema is Box[type_].__redisom_schema__

@@ -76,6 +76,16 @@ def test_type_that_cannot_be_stored_is_refused() -> None:
     assert "Note.value has a type that cannot be stored" in refused(declare)
 
 
+def test_type_that_pydantic_does_not_know_is_refused() -> None:
+    def declare() -> None:
+        class Note(Model):
+            id: Key[int]
+            text: str
+            value: Range[Opaque]
+
+    assert "Note.value has a type that pydantic does not know" in refused(declare)
+
+
 @pytest.mark.parametrize("annotation", [Tag[str] | None, list[Tag[str]], dict[str, Range[int]]])
 def test_mark_inside_of_another_type_is_refused(annotation: Any) -> None:
     message = refused(lambda: declared(value=annotation))
@@ -179,6 +189,16 @@ def test_composite_declared_twice_is_refused() -> None:
     assert "twice" in refused(declare)
 
 
+@pytest.mark.parametrize("db", ["redis://localhost", object()])
+def test_database_that_is_none_is_refused(db: Any) -> None:
+    def declare() -> None:
+        class Note(Model):
+            meta = Meta(db=db)
+            id: Key[int]
+
+    assert "takes a Database" in refused(declare)
+
+
 @pytest.mark.parametrize("options", [{"evictable": True}, {"partitions": 2}])
 def test_unique_field_of_an_evictable_or_partitioned_model_is_refused(options: dict[str, Any]) -> None:
     def declare() -> None:
@@ -205,7 +225,7 @@ def test_choices_that_share_a_token_are_refused(annotation: Any) -> None:
     "name",
     [
         "save", "insert", "update", "inc", "delete", "refresh", "ttl", "expire", "extend", "persist",
-        "pk", "meta", "objects",
+        "pk", "meta", "objects", "model_dump", "model_fields",
     ],
 )  # fmt: skip
 def test_field_that_hides_a_name_of_model_is_refused(name: str) -> None:

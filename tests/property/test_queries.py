@@ -1,0 +1,22 @@
+"""Random queries on random records, answered by the library and by filtering and sorting a Python list."""
+
+from __future__ import annotations
+
+import pytest
+
+from redisom_lite import Database
+from tests.property.running import run
+
+
+async def test_random_queries_answer_like_a_list(url: str, lane: str) -> None:
+    # the in-memory lane spends its time in a Lua interpreter: fewer rounds there
+    datasets, queries = (6, 15) if lane == "memory" else (12, 50)
+    async with Database(url) as db:
+        await run(db, seed=2026, datasets=datasets, queries=queries)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(60))
+async def test_random_queries_answer_like_a_list_at_length(real_url: str, seed: int) -> None:
+    async with Database(real_url) as db:
+        await run(db, seed=seed, datasets=6, queries=60)
