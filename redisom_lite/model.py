@@ -119,8 +119,8 @@ def _check_names(name: str, bases: tuple[type, ...], namespace: Mapping[str, Any
 
 def _unknown_type(name: str, bases: tuple[type, ...]) -> DeclarationError:
     """What to say of a class that pydantic gave up on, which only its bases still know."""
-    cls = next((cls for cls in reversed(bases[0].__subclasses__()) if cls.__name__ == name), None)
-    field = None if cls is None else unknown_type(getattr(cls, "__pydantic_fields__", {}))
+    made = [cls for cls in bases[0].__subclasses__() if cls.__name__ == name]
+    field = unknown_type(getattr(made[-1], "__pydantic_fields__", {})) if made else None
     return DeclarationError(
         f"{name}{'.' + field if field else ''} has a type that pydantic does not know: "
         "use one of its types, or keep the value in a private attribute, whose name begins with _"

@@ -72,8 +72,9 @@ def read(info: FieldInfo) -> Declaration:
 def unknown_type(infos: Mapping[str, FieldInfo]) -> str | None:
     """The first field, if any, whose type pydantic has no schema for."""
     for name, info in infos.items():
+        annotation: Any = info.annotation
         try:
-            TypeAdapter[Any](info.annotation)
+            TypeAdapter[Any](annotation)
         except PydanticSchemaGenerationError:
             return name
         except PydanticUserError:  # a reference that is still open, say

@@ -195,7 +195,8 @@ def _key(model: str, fields: tuple[FieldSpec, ...]) -> FieldSpec:
 
 
 def _check_meta(model: str, meta: Meta, fields: tuple[FieldSpec, ...]) -> None:
-    if meta.db is not None and not isinstance(meta.db, Binding):
+    db: object = meta.db
+    if db is not None and not isinstance(db, Binding):
         _refuse(model, "has a Meta with a wrong db: it takes a Database, as in Meta(db=Database(url))")
     for option, types, what in _OPTIONS:
         value: object = getattr(meta, option)
