@@ -119,7 +119,8 @@ def _check_names(name: str, bases: tuple[type, ...], namespace: Mapping[str, Any
 
 def _unknown_type(name: str, bases: tuple[type, ...]) -> DeclarationError:
     """What to say of a class that pydantic gave up on, which only its bases still know."""
-    made = [cls for cls in bases[0].__subclasses__() if cls.__name__ == name]
+    subclasses: list[type] = bases[0].__subclasses__()
+    made = [cls for cls in subclasses if cls.__name__ == name]
     field = unknown_type(getattr(made[-1], "__pydantic_fields__", {})) if made else None
     return DeclarationError(
         f"{name}{'.' + field if field else ''} has a type that pydantic does not know: "

@@ -39,6 +39,7 @@ _ACCEPTED = {
 }
 
 _OPTIONS = (
+    ("db", Binding | None, "a Database, as in Meta(db=Database(url))"),
     ("prefix", str | None, "a str"),
     ("group", str | None, "a str"),
     ("partitions", int, "a number from 1 on"),
@@ -195,9 +196,6 @@ def _key(model: str, fields: tuple[FieldSpec, ...]) -> FieldSpec:
 
 
 def _check_meta(model: str, meta: Meta, fields: tuple[FieldSpec, ...]) -> None:
-    db: object = meta.db
-    if db is not None and not isinstance(db, Binding):
-        _refuse(model, "has a Meta with a wrong db: it takes a Database, as in Meta(db=Database(url))")
     for option, types, what in _OPTIONS:
         value: object = getattr(meta, option)
         if not isinstance(value, types) or (
