@@ -7,6 +7,7 @@ from redisom_lite.manager import Manager
 from redisom_lite.meta import Composite, Meta
 from redisom_lite.model import Model
 from redisom_lite.paging import Page
+from redisom_lite.plan.explain import Plan
 
 __all__ = [
     "Composite",
@@ -17,6 +18,7 @@ __all__ = [
     "Meta",
     "Model",
     "Page",
+    "Plan",
     "Range",
     "Tag",
     "Unique",

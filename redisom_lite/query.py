@@ -6,19 +6,22 @@ trips it takes. Without `order_by` the order is that of the primary key.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from redisom_lite import aggregates, rewriting
 from redisom_lite.columns import Column
+from redisom_lite.engine.finding import Decision, Trace
 from redisom_lite.engine.picking import pick
 from redisom_lite.engine.reader import Reading
 from redisom_lite.errors import MultipleFoundError, NotFoundError, QueryError
 from redisom_lite.paging import Page, open_cursor, seal_cursor
+from redisom_lite.plan.explain import Actual, Plan, explained
 from redisom_lite.plan.expression import And, Condition, Not, Or, Term
 from redisom_lite.plan.ordering import After, columns
-from redisom_lite.plan.planner import Selection, plan
+from redisom_lite.plan.planner import QueryPlan, Selection, plan
 from redisom_lite.schema.lifetime import Lifetime
 from redisom_lite.schema.model_schema import FieldSpec, ModelSchema
 from redisom_lite.schema.mutations import Row
@@ -83,7 +86,9 @@ class Query(Generic[M]):
         """
         order = [_term(self._select.schema, term) for term in terms]
         keys = [place for place, term in enumerate(order) if term.field is self._select.schema.key]
-        return self._with(order=tuple(order[: keys[0] + 1] if keys else order))  # behind a key nothing is left to order
+        return self._with(
+            order=tuple(order[: keys[0] + 1] if keys else order)
+        )  # behind a key nothing is left to order
 
     def limit(self, n: int) -> Query[M]:
         """At most the first `n` records, `n` from 0."""
@@ -118,7 +123,9 @@ class Query(Generic[M]):
         if not found:
             raise NotFoundError(f"{name}: no record satisfies the query", model=name)
         if len(found) > 1:
-            raise MultipleFoundError(f"{name}: several records satisfy the query: narrow it, or use first()", model=name)
+            raise MultipleFoundError(
+                f"{name}: several records satisfy the query: narrow it, or use first()", model=name
+            )
         return found[0]
 
     async def count(self) -> int:
@@ -200,6 +207,27 @@ class Query(Generic[M]):
         more = len(found) > size
         return Page(items, seal_cursor(self._select, found[size - 1][1]) if more else None)
 
+    async def explain(self, *, analyze: bool = False) -> Plan:
+        """How this query runs: `print(await query.explain())`. Asks the server, which decides; reads no record.
+
+        `analyze` runs it too, and adds what that took.
+        """
+        site = self._site()
+        planned, reader = plan(self._select), site.store.backend.reader
+        decisions = []
+        if not planned.impossible:
+            decisions = [
+                await reader.decide(site.keyspace, planned, n) for n in range(len(site.keyspace.bases))
+            ]
+        shown = _shown(planned, decisions, reader.budget.entries)
+        if not analyze:
+            return shown
+        trace, begun = Trace(), time.perf_counter()
+        found = await reader.rows(Reading(site.keyspace, planned, trace=trace))
+        examined = sum(head.examined for head in trace.heads)
+        took = Actual(trace.calls, examined, len(found), (time.perf_counter() - begun) * 1000)
+        return replace(shown, actual=took)
+
     # Changing.
 
     async def update(self, **changes: Any) -> int:
@@ -262,6 +290,16 @@ class Query(Generic[M]):
         return found
 
 
+def _shown(planned: QueryPlan, decisions: Sequence[Decision], budget: int) -> Plan:
+    """The plan as decided, sizes added up over partitions."""
+    if not decisions:
+        return explained(planned, "-", 0, 0, (), budget=budget)
+    first = decisions[0]
+    sizes = [sum(each) for each in zip(*(decision.sizes for decision in decisions), strict=False)]
+    total = sum(decision.total for decision in decisions)
+    return explained(planned, first.strategy, first.path - 1, total, sizes, budget=budget)
+
+
 def _reading(site: Site[Any], selection: Selection, *specs: FieldSpec) -> Reading:
     names = site.keyspace.names_of((*specs, *columns(selection.order))) if specs else None
     return Reading(site.keyspace, plan(selection), names)
@@ -310,7 +348,9 @@ def _check_field(schema: ModelSchema, field: FieldSpec) -> None:
 def _term(schema: ModelSchema, term: object) -> Term:
     found = term.asc() if isinstance(term, Column) else term
     if not isinstance(found, Term):
-        raise QueryError(f"{schema.model}: order by columns or their asc() and desc(), not {type(term).__name__}")
+        raise QueryError(
+            f"{schema.model}: order by columns or their asc() and desc(), not {type(term).__name__}"
+        )
     _check_field(schema, found.field)
     return found
 

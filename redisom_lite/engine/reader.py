@@ -250,7 +250,9 @@ class Reader:
             left = max(0, offset - len(taken))
             taken = taken[offset : offset + limit]
         if len(taken) < limit and any(tail for _, _, tail in parts):
-            taken += await self._first(reading.rest(), limit - len(taken), left, None)
+            rest_of_it = reading.rest()
+            if not rest_of_it.query.impossible:
+                taken += await self._first(rest_of_it, limit - len(taken), left, None)
         return taken
 
     async def _walk(

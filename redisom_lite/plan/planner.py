@@ -13,7 +13,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from redisom_lite.plan.expression import And, Condition, HasToken, IsNone, KeyIn, LexRange, Not, NumberRange, Or, Term
+from redisom_lite.plan.expression import (
+    And,
+    Condition,
+    HasToken,
+    IsNone,
+    KeyIn,
+    LexRange,
+    Not,
+    NumberRange,
+    Or,
+    Term,
+)
 from redisom_lite.plan.normalize import NEVER, normalize, numbers_apart, texts_apart
 from redisom_lite.plan.program import EVERYTHING, Instruction, composite, leaf, program
 from redisom_lite.schema.model_schema import CompositeSpec, FieldSpec, Kind, ModelSchema

@@ -11,7 +11,17 @@ from math import isinf
 from typing import Final
 
 from redisom_lite.codec import NONE_TOKEN, Score
-from redisom_lite.plan.expression import And, Condition, HasToken, IsNone, KeyIn, LexRange, Not, NumberRange, Or
+from redisom_lite.plan.expression import (
+    And,
+    Condition,
+    HasToken,
+    IsNone,
+    KeyIn,
+    LexRange,
+    Not,
+    NumberRange,
+    Or,
+)
 from redisom_lite.schema.model_schema import Kind
 
 Instruction = tuple[bytes, ...]

@@ -261,12 +261,13 @@ async def test_session_cut_in_the_middle_is_unknown_and_its_connection_discarded
 async def test_caller_cancelled_while_connecting_leaves_it_to_the_next(
     transport: Transport, proxy: Proxy
 ) -> None:
-    proxy.delay = 0.05
+    proxy.hang()
     calls = [asyncio.create_task(transport.call(ECHO, [b"k"], [i])) for i in range(5)]
     await asyncio.sleep(0.02)
     for call in calls[:4]:
         call.cancel()
         await asyncio.sleep(0.01)
+    proxy.resume()
     assert await calls[4] == [b"k", b"4"]
     assert all(call.cancelled() for call in calls[:4])
 
@@ -360,18 +361,24 @@ async def test_cancelled_sessions_leave_no_connection_behind(real_url: str) -> N
     await transport.aclose()
 
 
-async def test_reply_of_fifty_megabytes_arrives_and_others_with_it(transport: Transport) -> None:
+@kinds
+async def test_reply_of_fifty_megabytes_arrives_and_others_with_it(proxy: Proxy, multiplex: bool) -> None:
+    transport = open_transport(parse(proxy.url), timeout=30, multiplex=multiplex)
     size = 50_000_000
     big, *small = await asyncio.gather(
         transport.call(BIG, [], [size]), *(transport.call(ECHO, [b"k"], [i]) for i in range(50))
     )
     assert len(big) == size
     assert [int(reply[1]) for reply in small] == list(range(50))
+    await transport.aclose()
 
 
-async def test_request_of_fifty_megabytes_arrives(transport: Transport) -> None:
+@kinds
+async def test_request_of_fifty_megabytes_arrives(proxy: Proxy, multiplex: bool) -> None:
+    transport = open_transport(parse(proxy.url), timeout=30, multiplex=multiplex)
     value = random.Random(1).randbytes(50_000_000)
     assert (await transport.call(ECHO, [b"k"], [value]))[1] == value
+    await transport.aclose()
 
 
 async def test_requests_faster_than_the_line_wait_in_order_and_in_bounds(proxy: Proxy) -> None:
