@@ -43,7 +43,8 @@ class Indexed(Enum):
 class Declaration:
     """A field as declared: the type of a value that is not `None`, and what was said about it.
 
-    `annotated` is that type with everything a user said of it, such as its serializer.
+    `annotated` is that type with everything a user said of it, such as its serializer, and its aliases left alone:
+    one that refers to itself, such as `JsonValue`, means nothing without its name.
     """
 
     type: Any
@@ -58,10 +59,10 @@ def read(info: FieldInfo) -> Declaration:
     """What a pydantic field declares."""
     inner, nullable, metadata = _unwrap(info.annotation)
     metadata += info.metadata
-    said = [item for item in metadata if not isinstance(item, Indexed)]
+    named, _, said = _unwrap(info.annotation, aliases=False)
     return Declaration(
         type=inner,
-        annotated=_annotated(inner, said, info),
+        annotated=_annotated(named, [*said, *info.metadata], info),
         nullable=nullable,
         marks=tuple(item for item in metadata if isinstance(item, Indexed)),
         bounds=_bounds(_flat(metadata)),
@@ -93,16 +94,16 @@ def _annotated(annotation: Any, metadata: Iterable[Any], info: FieldInfo) -> Any
     return Annotated[(annotation, *said)] if said else annotation
 
 
-def _unwrap(annotation: Any) -> tuple[Any, bool, list[Any]]:
+def _unwrap(annotation: Any, *, aliases: bool = True) -> tuple[Any, bool, list[Any]]:
     metadata: list[Any] = []
     nullable = False
     while True:
         if get_origin(annotation) is Annotated:
             annotation, *more = get_args(annotation)
             metadata += more
-        elif is_typealiastype(annotation):
+        elif aliases and is_typealiastype(annotation):
             annotation = annotation.__value__
-        elif is_typealiastype(get_origin(annotation)):  # `Maybe[int]` of `type Maybe[T] = T | None`
+        elif aliases and is_typealiastype(get_origin(annotation)):  # `Maybe[int]` of `type Maybe[T] = T | None`
             annotation = get_origin(annotation).__value__[get_args(annotation)]
         elif (rest := _without_none(annotation)) is not None:
             annotation, nullable = rest, True

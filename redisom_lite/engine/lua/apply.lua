@@ -17,8 +17,7 @@
 -- Invariants: index entries are removed by what the record itself says (`_ix`, or the memo when the record is gone);
 -- every check comes before the first write; the first write needs memory when the step stores anything (so that a
 -- full server refuses the whole step); nothing is judged missing on an undeclared key.
---@include match.lua
---@include decimal.lua
+--@include reading.lua
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + floor(clock[2] / 1000)
@@ -31,6 +30,25 @@ for n = 1, take_number() do
     versioned = take() == '1', sweep = take_number(), numbers = take_list(), composites = {} }
   for c = 1, take_number() do model.composites[c] = { tag = take(), range = take() } end
   models[n] = model
+end
+
+-- Conditions and arithmetic are needed by few steps: their functions are made when a mutation asks for them.
+local parse_program, evaluate
+local function guarded(base)
+  if not parse_program then
+    parse_program, evaluate = (function()
+--@include match.lua
+      return parse_program, evaluate
+    end)()
+  end
+  return parse_program(base)
+end
+local function take_guard(base)
+  if ARGV[cursor + 1] == '0' then
+    cursor = cursor + 1
+    return {}
+  end
+  return guarded(base)
 end
 
 -- A retry of what was applied before returns the first answer.
@@ -136,26 +154,31 @@ local function open_record(model, position, member)
   if record then return record end
   local base = model.base
   record = { model = model, key = KEYS[position], member = member, fields = {}, changed = false }
-  touch(record.key, 'r')
-  local stored = redis.call('HMGET', record.key, '_ix', '_v', '_null')
-  local there = stored[1] ~= false or redis.call('EXISTS', record.key) == 1
+  local there = touch(record.key, 'r')
+  local stored = there and redis.call('HMGET', record.key, '_ix', '_v', '_null') or { false, false, false }
   local deadline = touch(base .. ':due', 'd') and redis.call('ZSCORE', base .. ':due', member)
   record.deadline = deadline and tonumber(deadline) or nil
+  record.had_deadline = record.deadline ~= nil
   record.stored = there
   record.overdue = record.deadline ~= nil and record.deadline < now
   record.live = there and not record.overdue
-  record.registered = touch(base .. ':k', 'k') and redis.call('ZSCORE', base .. ':k', member) ~= false
   local memo = stored[1]
   if not there and (deadline or model.evictable) and touch(base .. ':memo', 'm') then
     memo = redis.call('HGET', base .. ':memo', member)
   end
   record.indexed = memo ~= false and memo ~= nil
+  -- a record with an index is registered; of others only who needs to know asks
+  record.registered = there and record.indexed
   record.before = memo or ''
   record.index, record.order = parse_index(record.before)
   record.version = record.live and tonumber(stored[2] or 0) or 0
   record.nulls = record.live and stored[3] or ''
   records[position] = record
   return record
+end
+local function is_registered(record)
+  local registry = record.model.base .. ':k'
+  return record.registered or (touch(registry, 'k') and redis.call('ZSCORE', registry, record.member) ~= false)
 end
 
 local function owner_of(key, token)
@@ -310,7 +333,8 @@ local function apply_items(record, items)
     elseif item.kind == 't' then
       reindex_field(record, 't', name, #item.tokens > 0 and item.tokens or nil)
       for t = 1, #item.tokens do
-        if item.tokens[t] ~= '%' then put_in(texts, record.model.base .. ':v:' .. name, 'v', item.tokens[t], item.texts[t]) end
+        local set = record.model.base .. ':t:' .. name .. ':' .. item.tokens[t]
+        if item.tokens[t] ~= '%' and touched[set] == 'none' then put_in(texts, record.model.base .. ':v:' .. name, 'v', item.tokens[t], item.texts[t]) end
       end
     elseif item.kind == '0' then
       for _, number_field in ipairs(record.model.numbers) do
@@ -367,7 +391,7 @@ local function finish(record)
   local memo = record.model.base .. ':memo'
   if record.deadline or record.model.evictable then
     put_in(hashes, memo, 'm', record.member, text)
-  elseif touch(memo, 'm') or hashes[memo] then
+  elseif record.had_deadline then
     put_in(hashes, memo, 'm', record.member, false)
   end
   record.before, record.indexed, record.live, record.changed = text, true, true, true
@@ -412,7 +436,7 @@ end
 -- version '' or the one the writer read; guard 0 or a program the record must satisfy (else result 0).
 function mutate.set(model)
   local position, member, version, ttl = take_number(), take(), take(), take()
-  local guard = parse_program(model.base)
+  local guard = take_guard(model.base)
   local fields, nulls, items = take_fields(), take_list(), take_items()
   local record = open_record(model, position, member)
   if not record.live then
@@ -444,6 +468,11 @@ function mutate.set(model)
   return result
 end
 
+-- The new text of a number and its exact form; nil and why when it cannot be.
+local add
+local function adder()
+  return (function()
+--@include decimal.lua
 local function breaks(op, order)
   return op == 'ge' and order < 0 or op == 'gt' and order <= 0 or op == 'le' and order > 0 or op == 'lt' and order >= 0
 end
@@ -453,7 +482,6 @@ local function shortest(number_value)
     if tonumber(text) == number_value then return text end
   end
 end
--- The new text of a number, its score and its exact form; nil and why when it cannot be.
 local function add(kind, old, delta, bounds)
   if kind == 'f' then
     local sum = number(old) + number(delta)
@@ -477,6 +505,9 @@ local function add(kind, old, delta, bounds)
   local _, _, digits = find(form, ':(%d+)$')
   -- up to 15 significant digits a double always gives the number back; more may, and are simply kept exactly too
   return decimal_text(sum), digits and #digits > 15 and form or ''
+end
+    return add
+  end)()
 end
 local function score_text(text)
   local double = tonumber(text)
@@ -508,6 +539,7 @@ function mutate.inc(model)
       end
       old = step.default
     end
+    add = add or adder()
     local text, exact = add(step.kind, old, step.delta, step.bounds)
     if not text then return nil, { exact, step.name } end
     results[n] = text
@@ -524,9 +556,9 @@ end
 -- del model key member guard; result 1 if there was a live record
 function mutate.del(model)
   local position, member, version = take_number(), take(), take()
-  local guard = parse_program(model.base)
+  local guard = take_guard(model.base)
   local record = open_record(model, position, member)
-  if not record.live and not record.registered and not record.stored then return 0 end
+  if not record.live and not record.stored and not is_registered(record) then return 0 end
   if #guard > 0 and (not record.live or not evaluate(guard, { member }, model.base, model.int_keys)[1]) then return 0 end
   if version ~= '' and record.live and tonumber(version) ~= record.version then return nil, { 'version' } end
   local lived = record.live
@@ -537,7 +569,7 @@ end
 -- life model key member ttl guard; result: the deadline's distance in ms, -1 for none
 function mutate.life(model)
   local position, member, ttl = take_number(), take(), take()
-  local guard = parse_program(model.base)
+  local guard = take_guard(model.base)
   local record = open_record(model, position, member)
   if not record.live then
     if #guard > 0 then return -2 end
@@ -556,7 +588,7 @@ end
 function mutate.look(model)
   local position, member, tag_fields = take_number(), take(), take_list()
   local record = open_record(model, position, member)
-  if record.stored or not record.registered then return 0 end
+  if record.stored or not is_registered(record) then return 0 end
   if not record.indexed then
     -- gone without a memo: its tokens are not known, so every token of a moderate listing is asked
     for _, name in ipairs(tag_fields) do
@@ -767,7 +799,8 @@ for n = 1, #acknowledged do redis.call('ZREM', operations, acknowledged[n]) end
 if stamp ~= '' then
   local done = false
   for _, record in pairs(records) do done = done or record.changed end
-  redis.call('ZREMRANGEBYSCORE', operations, '-inf', '(' .. format('%.0f', clock[1] * 1000000 + clock[2] - window))
+  -- what a client acknowledges goes at once; the rest, of clients that ended, now and then
+  if clock[2] % 16 == 0 then redis.call('ZREMRANGEBYSCORE', operations, '-inf', '(' .. format('%.0f', clock[1] * 1000000 + clock[2] - window)) end
   if done then
     -- a step that only deletes stores its token last; on a full server that alone may be refused, and is not missed
     redis.pcall('ZADD', operations, stamp, operation .. pack_reply(reply))

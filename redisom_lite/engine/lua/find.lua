@@ -27,6 +27,7 @@
 --   keys  rows mode, ordered: each member's score or text entry; keys mode: one entry for each wanted key (false: None);
 --         tally: a count and one entry for each wanted key, and in `members` and `rows` those it could not count yet,
 --         because they may come up again in a later call or are doubtful
+--@include reading.lua
 --@include match.lua
 
 local base, reader, accepted, int_keys = take(), take(), take(), take() == '1'
