@@ -91,6 +91,8 @@ class ModelType(ModelMetaclass):
     if not TYPE_CHECKING:  # so that checkers do not allow any attribute
 
         def __getattr__(cls, item: str) -> Any:
+            if item == "__redisom_schema__":  # `_Schema` could not give it
+                return _first_use(cls)
             if item in cls.__dict__.get("__pydantic_fields__", ()) and cls not in _making.bases:
                 return _columns(cls)[item]
             return super().__getattr__(item)
@@ -100,7 +102,11 @@ class _Schema:
     """The `__redisom_schema__` of a class that has not made its own yet."""
 
     def __get__(self, obj: Record | None, owner: type[Record]) -> ModelSchema:
-        return _make_schema(owner)
+        return _first_use(owner)
+
+
+class _NoSchemaError(DeclarationError, AttributeError):
+    """A class without a schema lacks the attribute too: `help`, `hasattr` and the like pass over it."""
 
 
 def _check_names(name: str, bases: tuple[type, ...], namespace: Mapping[str, Any]) -> None:
@@ -199,6 +205,13 @@ def _made_at_once(cls: Any) -> bool:
     )
 
 
+def _first_use(cls: type) -> ModelSchema:
+    try:
+        return _make_schema(cls)
+    except DeclarationError as error:
+        raise _NoSchemaError(str(error)) from error.__cause__
+
+
 def _make_schema(cls: Any) -> ModelSchema:
     name = cls.__name__
     if cls.__redisom_abstract__ or cls.__pydantic_generic_metadata__["parameters"]:
@@ -220,7 +233,7 @@ def _make_schema(cls: Any) -> ModelSchema:
 
 def _columns(cls: Any) -> _Columns:
     if "__redisom_columns__" not in cls.__dict__:
-        _make_schema(cls)
+        _first_use(cls)
     columns: _Columns = cls.__dict__["__redisom_columns__"]
     return columns
 
@@ -256,5 +269,5 @@ class Model(Stored, metaclass=ModelType, abstract=True):
     @property
     def pk(self) -> str | int | UUID:
         """The value of the key field."""
-        key: str | int | UUID = getattr(self, self.__redisom_schema__.key.name)
+        key: str | int | UUID = getattr(self, type(self).__redisom_schema__.key.name)
         return key

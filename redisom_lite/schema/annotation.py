@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
@@ -16,6 +17,11 @@ from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    EncodedBytes,
+    EncodedStr,
+    FutureDate,
+    FutureDatetime,
+    Json,
     PlainValidator,
     PydanticSchemaGenerationError,
     PydanticUserError,
@@ -27,7 +33,19 @@ from typing_inspection.typing_objects import is_typealiastype
 
 from redisom_lite.schema.model_schema import Bounds
 
-_USER_VALIDATORS: Final = (AfterValidator, BeforeValidator, PlainValidator, WrapValidator)
+_json: Any = Json
+
+# What is said of input only: the validators of users, and encodings that a value has left behind.
+_AT_THE_DOOR: Final = (
+    AfterValidator,
+    BeforeValidator,
+    PlainValidator,
+    WrapValidator,
+    EncodedBytes,
+    EncodedStr,
+    _json,
+)
+_TIMELESS: Final[dict[Any, Any]] = {FutureDate: date, FutureDatetime: datetime}
 
 
 class Indexed(Enum):
@@ -37,6 +55,9 @@ class Indexed(Enum):
     RANGE = "Range"
     TAG = "Tag"
     UNIQUE = "Unique"
+
+    def __repr__(self) -> str:
+        return self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +105,10 @@ def unknown_type(infos: Mapping[str, FieldInfo]) -> str | None:
 
 
 def without_validators(info: FieldInfo) -> Any:
-    """The annotation of a field with its constraints and without the validators that users wrote."""
+    """The annotation of a field with its constraints, and without what only input has to pass.
+
+    That is the validators that users wrote, encodings (`Json`, `Base64Str`), and "in the future", which ends.
+    """
     return _annotated(_stripped(info.annotation), _without(info.metadata), info)
 
 
@@ -103,7 +127,9 @@ def _unwrap(annotation: Any, *, aliases: bool = True) -> tuple[Any, bool, list[A
             metadata += more
         elif aliases and is_typealiastype(annotation):
             annotation = annotation.__value__
-        elif aliases and is_typealiastype(get_origin(annotation)):  # `Maybe[int]` of `type Maybe[T] = T | None`
+        elif aliases and is_typealiastype(
+            get_origin(annotation)
+        ):  # `Maybe[int]` of `type Maybe[T] = T | None`
             annotation = get_origin(annotation).__value__[get_args(annotation)]
         elif (rest := _without_none(annotation)) is not None:
             annotation, nullable = rest, True
@@ -168,26 +194,18 @@ def _bounds(metadata: Iterable[Any]) -> Bounds:
 
 
 def _without(metadata: Iterable[Any]) -> list[Any]:
-    return [item for item in metadata if not isinstance(item, _USER_VALIDATORS)]
+    return [item for item in metadata if not isinstance(item, _AT_THE_DOOR)]
 
 
 def _stripped(annotation: Any) -> Any:
-    """A type without the validators of users inside, as in `list[Annotated[str, AfterValidator(f)]]`."""
-    arguments = get_args(annotation)
-    origin = get_origin(annotation)
-    if not arguments or origin is Literal or not _has_validator(annotation):
-        return annotation
+    """A type without what is for input only, anywhere inside, as in `list[Annotated[str, AfterValidator(f)]]`."""
+    arguments, origin = get_args(annotation), get_origin(annotation)
+    if not arguments or origin is Literal:
+        return _TIMELESS.get(annotation, annotation) if isinstance(annotation, type) else annotation
     if origin is Annotated:
-        kept = _without(arguments[1:])
-        inner = _stripped(arguments[0])
+        inner, kept = _stripped(arguments[0]), _without(arguments[1:])
         return Annotated[(inner, *kept)] if kept else inner
-    if _is_union(annotation):
-        return _union(map(_stripped, arguments))
-    return origin[tuple(map(_stripped, arguments))]
-
-
-def _has_validator(annotation: Any) -> bool:
-    return any(
-        isinstance(argument, _USER_VALIDATORS) or _has_validator(argument)
-        for argument in get_args(annotation)
-    )
+    stripped = tuple(map(_stripped, arguments))
+    if stripped == arguments:
+        return annotation
+    return _union(stripped) if _is_union(annotation) else origin[stripped]

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import dataclasses
+from collections import deque
+from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 from pydantic import (
     AfterValidator,
+    Base64Str,
+    BaseModel,
     ConfigDict,
+    FutureDate,
+    FutureDatetime,
+    HttpUrl,
+    Json,
+    JsonValue,
     PositiveInt,
     PrivateAttr,
+    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
@@ -205,3 +216,53 @@ def test_checker_accepts_nested_and_self_referring_models_as_they_are() -> None:
 
     leaf = Node(id=2)
     assert check(Node(id=1, children=[leaf]))["children"][0] is leaf
+
+
+def test_checker_accepts_what_input_only_was_encoded_or_in_the_future() -> None:
+    class Note(Model):
+        id: Key[int]
+        parsed: Json[list[int]]
+        decoded: Base64Str
+        due: Range[FutureDate]
+        many: list[FutureDatetime | None] = Field(default_factory=list)
+
+    note = Note.model_construct(
+        id=1, parsed=[1], decoded="plain", due=date(2000, 1, 1), many=[datetime(2000, 1, 1), None]
+    )
+    assert check(note) == note.__dict__
+    assert hydrate(Note, row(note)) == note
+
+
+def test_stored_fields_of_many_types_come_back_as_they_were() -> None:
+    @dataclasses.dataclass
+    class Point:
+        x: int
+
+    class Inner(BaseModel):
+        value: Annotated[int, AfterValidator(lambda value: value + 1)]
+
+    class Note(Model):
+        id: Key[int]
+        point: Point = Point(1)
+        inner: Inner | None = None
+        inners: dict[str, list[Inner]] = Field(default_factory=dict)
+        anything: Any = None
+        json_value: JsonValue = None
+        secret: SecretStr = SecretStr("s")
+        url: HttpUrl | None = None
+        path: Path = Path("/tmp")
+        raw: bytes = b"\xff\0"
+        several: tuple[int, str] | None = (1, "a")
+        prices: dict[str, Decimal] = Field(default_factory=lambda: {"a": Decimal("1.10")})
+        recent: deque[int] = Field(default_factory=lambda: deque([1]))
+
+    note = Note(
+        id=1,
+        inner=Inner(value=1),
+        inners={"a": [Inner(value=2)]},
+        json_value={"a": [1, None]},
+        url=HttpUrl("http://example.org"),
+    )
+    loaded = hydrate(Note, row(note))
+    assert loaded == note
+    assert [type(value) for value in vars(loaded).values()] == [type(value) for value in vars(note).values()]

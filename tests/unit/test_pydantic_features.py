@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import pydoc
 import typing
 from datetime import datetime
 from decimal import Decimal
@@ -126,3 +128,13 @@ def test_subclass_hooks_get_their_class_keywords() -> None:
         id: Key[int]
 
     assert seen == ["red"]
+
+
+def test_help_and_inspection_work_for_models_and_abstract_bases() -> None:
+    class Base(Model, abstract=True):
+        value: Range[int]
+
+    assert "class Product" in pydoc.render_doc(Product)
+    assert inspect.getmembers(Base)
+    assert not hasattr(Base, "value")
+    assert "sku: Annotated[str, Key]" in str(inspect.signature(Product)).replace("typing.", "")
