@@ -22,6 +22,14 @@
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + floor(clock[2] / 1000)
 
+-- Index keys by field name, each made once.
+local function keys_of(base, kind)
+  return setmetatable({}, { __index = function(known, name)
+    local key = base .. kind .. name
+    known[name] = key
+    return key
+  end })
+end
 local stamp, operation, window, all = take(), take(), take_number(), take() == 'all'
 local acknowledged = take_list()
 local models = {}
@@ -29,6 +37,12 @@ for n = 1, take_number() do
   local model = { base = take(), writer = take(), int_keys = take() == '1', evictable = take() == '1',
     versioned = take() == '1', sweep = take_number(), numbers = take_list(), composites = {} }
   for c = 1, take_number() do model.composites[c] = { tag = take(), range = take() } end
+  model.ranges, model.exacts = keys_of(model.base, ':i:'), keys_of(model.base, ':x:')
+  model.sets = setmetatable({}, { __index = function(known, name)
+    local stem = model.base .. ':t:' .. name .. ':'
+    known[name] = stem
+    return stem
+  end })
   models[n] = model
 end
 
@@ -200,9 +214,9 @@ end
 -- Make the record's entries under one id what `new` says (a list of payloads, or nil for none).
 local function reindex_field(record, kind, name, new)
   local id, base, member = kind .. name, record.model.base, record.member
-  local old, keep = record.index[id] or {}, {}
-  if new then for n = 1, #new do keep[new[n]] = true end end
-  for n = 1, #old do
+  local old, keep = record.index[id], {}
+  if old and new then for n = 1, #new do keep[new[n]] = true end end
+  for n = 1, old and #old or 0 do
     local payload = old[n]
     if not keep[payload] then
       if kind == 't' then
@@ -220,9 +234,9 @@ local function reindex_field(record, kind, name, new)
     for n = 1, #new do
       local payload = new[n]
       if kind == 't' then
-        put_in(sets, base .. ':t:' .. name .. ':' .. payload, 't', member, true)
+        put_in(sets, record.model.sets[name] .. payload, 't', member, true)
       elseif kind == 'l' then
-        put_in(sorted, base .. ':i:' .. name, 'i', payload .. '\0\0' .. member, '0')
+        put_in(sorted, record.model.ranges[name], 'i', payload .. '\0\0' .. member, '0')
       else
         put_in(hashes, base .. ':u:' .. name, 'u', payload, member)
       end
@@ -233,15 +247,17 @@ local function reindex_field(record, kind, name, new)
 end
 
 local function set_number(record, name, score, exact)
-  local base = record.model.base
-  put_in(sorted, base .. ':i:' .. name, 'i', record.member, score)
-  if exact ~= '' or touch(base .. ':x:' .. name, 'x') then
-    put_in(hashes, base .. ':x:' .. name, 'x', record.member, exact ~= '' and exact)
+  local model, member = record.model, record.member
+  put_in(sorted, model.ranges[name], 'i', member, score)
+  local exacts = model.exacts[name]
+  if exact ~= '' or touch(exacts, 'x') then
+    put_in(hashes, exacts, 'x', member, exact ~= '' and exact)
   end
 end
 
 -- One sorted set per tag token, holding the range's score; `before` has the tag's tokens as they were.
 local function recompose(record, before, names)
+  if #record.model.composites == 0 then return end
   local base, member = record.model.base, record.member
   for _, composite in ipairs(record.model.composites) do
     if names[composite.tag] or names[composite.range] then
@@ -286,25 +302,34 @@ local function erase(record)
   if record.deadline then set_deadline(record, nil) end
   if touch(base .. ':memo', 'm') or hashes[base .. ':memo'] then put_in(hashes, base .. ':memo', 'm', member, false) end
   record.live, record.registered, record.fields, record.nulls, record.version = false, false, {}, '', 0
+  record.span = nil
   record.deadline, record.removed, record.changed = nil, record.stored, true
 end
 
 -- The index items of a put or a set; checked first (uniques), then applied.
 --   z name score exact | l name text | t name n (token text)... | u name token | 0 name
 local function take_items()
-  local items = {}
-  for n = 1, take_number() do
-    local item = { kind = take(), name = take() }
-    if item.kind == 'z' then
-      item.score, item.exact = take(), take()
-    elseif item.kind == 't' then
-      item.tokens, item.texts = {}, {}
-      for t = 1, take_number() do item.tokens[t], item.texts[t] = take(), take() end
-    elseif item.kind ~= '0' then
-      item.payload = take()
+  local items, c = {}, cursor + 1
+  for n = 1, tonumber(ARGV[c]) do
+    local kind = ARGV[c + 1]
+    local item = { kind = kind, name = ARGV[c + 2] }
+    c = c + 2
+    if kind == 'z' then
+      item.score, item.exact = ARGV[c + 1], ARGV[c + 2]
+      c = c + 2
+    elseif kind == 't' then
+      local count = tonumber(ARGV[c + 1])
+      local tokens, token_texts = {}, {}
+      for t = 1, count do tokens[t], token_texts[t] = ARGV[c + 2 * t], ARGV[c + 2 * t + 1] end
+      item.tokens, item.texts = tokens, token_texts
+      c = c + 1 + 2 * count
+    elseif kind ~= '0' then
+      item.payload = ARGV[c + 1]
+      c = c + 1
     end
     items[n] = item
   end
+  cursor = c
   return items
 end
 local function claim_conflict(record, items)
@@ -323,6 +348,7 @@ local function claim_conflict(record, items)
 end
 local NONE = { '%' }
 local function apply_items(record, items)
+  if #items == 0 then return end
   local before, names = composite_tokens(record), {}
   for n = 1, #items do
     local item, name = items[n], items[n].name
@@ -376,10 +402,28 @@ local function apply_lifetime(record, ttl)
   end
 end
 
+-- Fields stay in ARGV, as the span of their (name text) pairs, until they are written or must be looked at.
 local function take_fields()
-  local fields = {}
-  for n = 1, take_number() do fields[n] = { take(), take() } end
-  return fields
+  local n = take_number()
+  local span = { first = cursor + 1, last = cursor + 2 * n }
+  cursor = span.last
+  return span
+end
+local function spread(record)
+  local span = record.span
+  if not span then return end
+  for n = span.first, span.last, 2 do
+    if record.fields[ARGV[n]] == nil then record.fields[ARGV[n]] = ARGV[n + 1] end
+  end
+  record.span = nil
+end
+local function names_of(span)
+  local names, n = {}, 0
+  for at = span.first, span.last, 2 do
+    n = n + 1
+    names[n] = ARGV[at]
+  end
+  return names
 end
 local function finish(record)
   local text = render_index(record)
@@ -417,14 +461,15 @@ function mutate.put(model)
   if conflict then return nil, conflict end
   apply_lifetime(record, ttl)
   record.whole = true
-  record.fields = {}
-  for n = 1, #fields do record.fields[fields[n][1]] = fields[n][2] end
+  record.fields, record.span = {}, fields
   record.nulls = ''
-  set_nulls(record, nulls, true)
-  local named = {}
-  for n = 1, #items do named[items[n].name] = true end
-  for id in pairs(record.index) do
-    if not named[sub(id, 2)] then reindex_field(record, sub(id, 1, 1), sub(id, 2), nil) end
+  if #nulls > 0 then set_nulls(record, nulls, true) end
+  if next(record.index) then
+    local named = {}
+    for n = 1, #items do named[items[n].name] = true end
+    for id in pairs(record.index) do
+      if not named[sub(id, 2)] then reindex_field(record, sub(id, 1, 1), sub(id, 2), nil) end
+    end
   end
   apply_items(record, items)
   local version = next_version(record)
@@ -448,18 +493,21 @@ function mutate.set(model)
   local conflict = claim_conflict(record, items)
   if conflict then return nil, conflict end
   apply_lifetime(record, ttl)
-  local names = {}
-  for n = 1, #fields do
-    record.fields[fields[n][1]] = fields[n][2]
-    names[n] = fields[n][1]
+  if record.span or next(record.fields) then
+    -- an earlier mutation of this step has something to say about the record
+    spread(record)
+    for n = fields.first, fields.last, 2 do record.fields[ARGV[n]] = ARGV[n + 1] end
+  elseif fields.last > fields.first then
+    record.span = fields
   end
-  if #names > 0 then set_nulls(record, names, false) end
+  if record.nulls ~= '' then set_nulls(record, names_of(fields), false) end
   if #nulls > 0 then
+    spread(record)
     set_nulls(record, nulls, true)
     for n = 1, #nulls do record.fields[nulls[n]] = false end
   end
   apply_items(record, items)
-  if #fields + #nulls == 0 then
+  if fields.last < fields.first and #nulls == 0 then
     finish(record)
     return model.versioned and record.version or 1
   end
@@ -529,6 +577,7 @@ function mutate.inc(model)
   local record = open_record(model, position, member)
   if not record.live then return nil, { 'missing' } end
   if version ~= '' and tonumber(version) ~= record.version then return nil, { 'version' } end
+  spread(record)
   local results, items = {}, {}
   for n, step in ipairs(steps) do
     local old = record.fields[step.name]
@@ -611,17 +660,17 @@ function mutate.mend(model)
   local record = open_record(model, position, member)
   if not record.stored then return 0 end
   local null_names = ',' .. (redis.call('HGET', record.key, '_null') or '') .. ','
-  for n = 1, #fields do
-    if redis.call('HGET', record.key, fields[n][1]) ~= fields[n][2] then return 0 end
+  for n = fields.first, fields.last, 2 do
+    if redis.call('HGET', record.key, ARGV[n]) ~= ARGV[n + 1] then return 0 end
   end
   for n = 1, #nulls do
     if not find(null_names, ',' .. nulls[n] .. ',', 1, true) then return 0 end
   end
   local conflict = claim_conflict(record, items)
   if conflict then return nil, conflict end
-  for n = 1, #absent do
-    if redis.call('HEXISTS', record.key, absent[n][1]) == 1 then return 0 end
-    record.fields[absent[n][1]] = absent[n][2]
+  for n = absent.first, absent.last, 2 do
+    if redis.call('HEXISTS', record.key, ARGV[n]) == 1 then return 0 end
+    record.fields[ARGV[n]] = ARGV[n + 1]
   end
   local before = composite_tokens(record)
   for _, composite in ipairs(model.composites) do
@@ -699,27 +748,30 @@ end
 local function in_chunks(command, key, list)
   for first = 1, #list, 4000 do redis.call(command, key, unpack(list, first, math.min(first + 3999, #list))) end
 end
-local stores = false
 for _, record in pairs(records) do
   if record.changed and record.live then
-    local pairs_list, gone = {}, {}
+    local span = record.span
+    local list, n, gone = {}, 0, {}
+    if span and span.last - span.first < 3000 then
+      list, n = { unpack(ARGV, span.first, span.last) }, span.last - span.first + 1
+    else
+      spread(record)
+    end
     for name, text in pairs(record.fields) do
       if text then
-        pairs_list[#pairs_list + 1] = name
-        pairs_list[#pairs_list + 1] = text
+        list[n + 1], list[n + 2] = name, text
+        n = n + 2
       else
         gone[#gone + 1] = name
       end
     end
     if record.whole and record.stored then
+      spread(record)
       for _, name in ipairs(redis.call('HKEYS', record.key)) do
         if record.fields[name] == nil then gone[#gone + 1] = name end
       end
     end
-    if #pairs_list > 0 then
-      in_chunks('HSET', record.key, pairs_list)
-      stores = true
-    end
+    if n > 0 then in_chunks('HSET', record.key, list) end
     record.gone = gone
   end
 end
@@ -743,17 +795,17 @@ end
 for n = 1, #removed do redis.call('DEL', removed[n]) end
 for n = 1, #swept do redis.call('DEL', swept[n]) end
 for key, changes in pairs(sorted) do
-  local adds, drops = {}, {}
+  local adds, drops, n = {}, {}, 0
   for member, score in pairs(changes) do
     if score then
-      adds[#adds + 1] = score
-      adds[#adds + 1] = member
+      adds[n + 1], adds[n + 2] = score, member
+      n = n + 2
     else
       drops[#drops + 1] = member
     end
   end
   if #drops > 0 and touched[key] ~= 'none' then in_chunks('ZREM', key, drops) end
-  if #adds > 0 then in_chunks('ZADD', key, adds) end
+  if n > 0 then in_chunks('ZADD', key, adds) end
 end
 for key, changes in pairs(hashes) do
   local adds, drops = {}, {}
