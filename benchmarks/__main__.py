@@ -2,7 +2,7 @@
 
 python -m benchmarks                  20,000 flights, some minutes
 python -m benchmarks --rows full      336,776 flights
-python -m benchmarks --only page,get  some operations
+python -m benchmarks --only "get;inc"  some operations
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def main() -> None:
         prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", default="20000", help="how many flights, or `full`")
-    parser.add_argument("--only", default="", help="operations, separated by commas")
+    parser.add_argument("--only", default="", help="operations, separated by semicolons")
     parser.add_argument("--scale", type=float, default=1.0, help="more or fewer samples")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
@@ -218,7 +218,7 @@ def main() -> None:
     flights = list(values(rows))
     for flight in flights:
         PlainFlight.model_validate(flight)
-    only = {name.strip() for name in options.only.split(",") if name.strip()}
+    only = {name.strip() for name in options.only.split(";") if name.strip()}
     with start() as server:
         results = asyncio.run(measure(server.url, flights, only, options.scale))
         where = f"{server.name} {server.version}"

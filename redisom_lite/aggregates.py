@@ -142,6 +142,10 @@ async def facets_of(site: Site[Any], selection: Selection, spec: FieldSpec) -> d
     if _limited(selection):
         counted = await _facets_of_rows(site, selection, spec)
         return dict(counted.most_common())
+    if not selection.where:
+        listed = await reader.facets(site.keyspace, spec)
+        if listed is not None:
+            return _listed(spec, listed)
     sections = await reader.tally(_reading(site, replace(selection, order=())), [spec])
     await site.store.backend.tidy()
     tokens: Counter[bytes] = Counter()
@@ -150,6 +154,13 @@ async def facets_of(site: Site[Any], selection: Selection, spec: FieldSpec) -> d
             tokens[token] += count
     values = await _values_of_tokens(site, spec, tokens)
     return {values[token]: count for token, count in tokens.most_common() if token in values}
+
+
+def _listed(spec: FieldSpec, listed: Mapping[bytes, tuple[bytes, int]]) -> dict[Any, int]:
+    codec = spec.member or spec.codec
+    there = [(token, text, count) for token, (text, count) in listed.items() if count]
+    there.sort(key=lambda each: -each[2])
+    return {None if token == NONE_TOKEN else codec.decode(text): count for token, text, count in there}
 
 
 async def _facets_of_rows(site: Site[Any], selection: Selection, spec: FieldSpec) -> Counter[Any]:

@@ -135,8 +135,7 @@ class Manager(Objects, Generic[M]):
     async def get_many(self, pks: Iterable[Any]) -> list[M | None]:
         """The records with these keys, in the order of the keys, None where there is none. Redis: HMGETs, pipelined."""
         site = self.site()
-        rows = await site.load([site.member_of(pk) for pk in _several(pks)])
-        return [None if row is None else site.object(row) for row in rows]
+        return await site.objects([site.member_of(pk) for pk in _several(pks)])
 
     async def exists(self, pk: Any) -> bool:
         """Whether there is a record with this key. Redis: EXISTS."""

@@ -7,7 +7,7 @@ trips it takes. Without `order_by` the order is that of the primary key.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -109,7 +109,14 @@ class Query(Generic[M]):
     async def all(self) -> list[M]:
         """Every record, in order. Records are read whole; one round trip for each budget of server work."""
         site = self._site()
-        return [site.object(row) for _, row in await _rows(site, self._select)]
+        made: dict[bytes, M] = {}
+        key = site.schema.key.position
+
+        def early(found: Iterable[tuple[bytes, Row]]) -> None:
+            made.update((member, site.object(row)) for member, row in found if row[key] is not None)
+
+        found = await _rows(site, self._select, early=early)
+        return [made[member] if member in made else site.object(row) for member, row in found]
 
     async def first(self) -> M | None:
         """The first record, or None."""
@@ -306,9 +313,14 @@ def _reading(site: Site[Any], selection: Selection, *specs: FieldSpec) -> Readin
 
 
 async def _rows(
-    site: Site[Any], selection: Selection, *specs: FieldSpec, after: After | None = None
+    site: Site[Any],
+    selection: Selection,
+    *specs: FieldSpec,
+    after: After | None = None,
+    early: Callable[[Iterable[tuple[bytes, Row]]], None] | None = None,
 ) -> list[tuple[bytes, Row]]:
-    found = await site.store.backend.reader.rows(_reading(site, selection, *specs), after=after)
+    reading = _reading(site, selection, *specs)
+    found = await site.store.backend.reader.rows(reading, after=after, early=early)
     await site.store.backend.tidy()
     return found
 

@@ -93,6 +93,15 @@ class Site(Generic[M]):
             return await reader.load_sliding(self.keyspace, members, self.ttl_ms)
         return await reader.load(self.keyspace, members)
 
+    async def objects(self, members: Sequence[bytes]) -> list[M | None]:
+        """Objects by key, in order, None where there is no record; lifetimes renewed when the manager slides."""
+        if self.sliding or len(members) == 1:
+            return [None if row is None else self.object(row) for row in await self.load(members)]
+        made: list[M | None] = []
+        async for rows in self.store.backend.reader.parts(self.keyspace, members):
+            made += [None if row is None else self.object(row) for row in rows]
+        return made
+
     async def commands(self, commands: Sequence[Sequence[bytes]]) -> list[Any]:
         """Read-only commands in one round trip."""
         replies = await self.store.transport.commands(commands, retry=True)

@@ -43,15 +43,17 @@ async def declare(transport: Transport, keyspace: Keyspace, partition: int, *, w
 
 def require_ready(keyspace: Keyspace, state: bytes, indexes: Iterable[str]) -> None:
     """Raise IndexNotReadyError if one of `indexes` is building or dirty."""
+    for index, what in waiting(state, indexes).items():
+        model = keyspace.schema.model
+        why = (
+            "was declared after records had been written"
+            if what == "building"
+            else "misses records written by a process that does not declare it"
+        )
+        raise IndexNotReadyError(f"{model}: the index {index} {why}: run `await {model}.objects.reindex()`")
+
+
+def waiting(state: bytes, indexes: Iterable[str]) -> dict[str, str]:
+    """Those of `indexes` that are not ready, with what they are."""
     states = dict(entry.split(":", 1) for entry in state.decode().split(",")) if state else {}
-    for index in sorted(indexes):
-        if index in states:
-            model = keyspace.schema.model
-            why = (
-                "was declared after records had been written"
-                if states[index] == "building"
-                else "misses records written by a process that does not declare it"
-            )
-            raise IndexNotReadyError(
-                f"{model}: the index {index} {why}: run `await {model}.objects.reindex()`"
-            )
+    return {index: states[index] for index in sorted(indexes) if index in states}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from redisom_lite.engine.declare import declare, require_ready
+from redisom_lite.engine.declare import declare, require_ready, waiting
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import AccessDeniedError, IndexNotReadyError, ReadOnlyError
@@ -96,20 +97,32 @@ class Finder:
         self._accepted: dict[tuple[bytes, bytes], bytes] = {}
 
     async def run(self, search: Search, trace: Trace | None = None) -> AsyncGenerator[Reply]:
-        """Call until the search is done; the caller may lower its `limit` and `offset` between replies."""
-        while True:
-            reply = await self._call(search, trace)
-            if reply[0] == b"K":
-                raise KeysNeededError
-            if reply[0] == b"G":
-                raise KeysNeededError(reply[1])
-            head = Head(*reply[1])
-            if trace is not None:
-                trace.heads.append(head)
-            yield Reply(head, *reply[2:])
-            if not head.more:
-                return
-            search.go_on(head)
+        """Call until the search is done; the caller may lower its `limit` and `offset` between replies.
+
+        A search for everything calls ahead: the server works on the next run while this side works on the last.
+        """
+        ahead: asyncio.Task[Any] | None = None
+        try:
+            while True:
+                reply = await (self._call(search, trace) if ahead is None else ahead)
+                if reply[0] == b"K":
+                    raise KeysNeededError
+                if reply[0] == b"G":
+                    raise KeysNeededError(reply[1])
+                head = Head(*reply[1])
+                if trace is not None:
+                    trace.heads.append(head)
+                if head.more:
+                    search.go_on(head)
+                    if not search.limit:
+                        ahead = asyncio.create_task(self._call(search, trace))
+                        await asyncio.sleep(0)  # let it be sent
+                yield Reply(head, *reply[2:])
+                if not head.more:
+                    return
+        finally:
+            if ahead is not None and not ahead.done():
+                ahead.cancel()
 
     async def decide(self, search: Search) -> Decision:
         """What the server would do for a search of mode `plan`."""
@@ -118,6 +131,17 @@ class Finder:
             return Decision("K", 0, 0, 0, ())
         return Decision(reply[1].decode(), reply[2], reply[3], reply[4], tuple(reply[5]))
 
+    async def tell(self, keyspace: Keyspace, partition: int, told: Sequence[bytes], trace: Trace | None) -> int | None:
+        """A count that cardinalities alone may answer; None when they do not."""
+        base = keyspace.bases[partition]
+        if self._accepted.get((base, keyspace.fingerprint), b""):
+            return None
+        if trace is not None:
+            trace.calls += 1
+        args = [base, keyspace.fingerprint, b"", *told]
+        reply = await self._transport().call(load("tell"), [keyspace.registry(partition)], args)
+        return None if reply is None else int(reply)
+
     async def _call(self, search: Search, trace: Trace | None) -> Any:
         keyspace, transport, script = search.keyspace, self._transport(), load("find")
         known = (keyspace.bases[search.partition], keyspace.fingerprint)
@@ -125,7 +149,10 @@ class Finder:
         for _ in range(4):
             if trace is not None:
                 trace.calls += 1
-            reply = await transport.call(script, [key], search.args(self._accepted.get(known, b""), self._budget))
+            accepted = self._accepted.get(known, b"")
+            if accepted and accepted != b"*" and waiting(accepted, search.query.indexes):
+                accepted = b""  # what another query could live with; the server says whether it still is so
+            reply = await transport.call(script, [key], search.args(accepted, self._budget))
             if reply[0] != b"M":
                 return reply
             state = reply[1]

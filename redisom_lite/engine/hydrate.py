@@ -21,9 +21,9 @@ def hydrate(model: type[R], keyspace: Keyspace, row: list[bytes | None], manager
     """The object a row stands for; `DecodeError` names the key and the field whose text is none of its type."""
     fields = keyspace.schema.fields
     width = len(fields)
-    names = keyspace.field_names
-    texts: dict[str, Any] = dict(zip(names, row, strict=False))
-    gaps = None in row[:width]
+    stored = row[:width]
+    texts: dict[str, Any] = dict(zip(keyspace.field_names, stored, strict=True))
+    gaps = None in stored
     if gaps:
         nulls = (row[width] or b"").split(b",")
         texts = {name: text for name, text in texts.items() if text is not None or name.encode() in nulls}
@@ -31,7 +31,6 @@ def hydrate(model: type[R], keyspace: Keyspace, row: list[bytes | None], manager
         record = cast(R, keyspace.schema.hydrator.validate_python(texts, by_alias=False, by_name=True))
     except ValidationError as error:
         raise _decode_error(model, keyspace, row, error) from error
-    stored = row[:width]
     if gaps and len(texts) < width:
         values = record.__dict__
         for spec in fields:

@@ -23,6 +23,7 @@ from redisom_lite.plan.expression import KeyIn
 from redisom_lite.plan.ordering import After, Entry, columns, following, position, rest, score_key, sort, text_key
 from redisom_lite.plan.planner import Path, QueryPlan
 from redisom_lite.plan.program import leaf
+from redisom_lite.plan.telling import telling
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.model_schema import FieldSpec, Kind
 
@@ -30,9 +31,14 @@ T = TypeVar("T")
 
 Found = tuple[bytes, Row]
 
+Early = Callable[[Iterable[Found]], None]
+
+LOADED: Final = 250
+"""Records loaded by key in one go."""
 FETCHED: Final = 500
 """Records asked for by key in one go."""
 _TRIES: Final = 5
+_LISTED: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +91,31 @@ class Reader:
 
     async def load(self, keyspace: Keyspace, members: Sequence[bytes]) -> list[Row | None]:
         """Rows of the records with these keys, in order, None where there is none. Redis: HMGET each."""
+        if len(members) <= LOADED:
+            return await self._load(keyspace, members)
+        return [row async for part in self.parts(keyspace, members) for row in part]
+
+    async def parts(self, keyspace: Keyspace, members: Sequence[bytes]) -> AsyncGenerator[list[Row | None]]:
+        """As `load`, part by part; the next is under way while this side works on the last."""
+        ahead: asyncio.Task[list[Row | None]] | None = None
+        try:
+            for first in range(0, len(members), LOADED):
+                part = asyncio.create_task(self._load(keyspace, members[first : first + LOADED]))
+                await asyncio.sleep(0)  # let it be sent
+                last, ahead = ahead, part
+                if last is not None:
+                    yield await last
+            if ahead is not None:
+                yield await ahead
+        finally:
+            if ahead is not None and not ahead.done():
+                ahead.cancel()
+
+    async def _load(self, keyspace: Keyspace, members: Sequence[bytes]) -> list[Row | None]:
         names = keyspace.names
-        rows: list[Row | None] = []
-        for first in range(0, len(members), FETCHED):
-            part = members[first : first + FETCHED]
-            commands = [(b"HMGET", keyspace.record_key(member), *names) for member in part]
-            replies = _unrefused(await self._transport().commands(commands, retry=True))
-            rows += [keyspace.whole(member, row) for member, row in zip(part, replies, strict=True)]
-        return rows
+        commands = [(b"HMGET", keyspace.record_key(member), *names) for member in members]
+        replies = _unrefused(await self._transport().commands(commands, retry=True))
+        return [keyspace.whole(member, row) for member, row in zip(members, replies, strict=True)]
 
     async def load_sliding(self, keyspace: Keyspace, members: Sequence[bytes], ttl_ms: int) -> list[Row | None]:
         """As `load`, and give each record found a lifetime of `ttl_ms` from now, in the same step."""
@@ -113,14 +136,20 @@ class Reader:
 
     # By plan.
 
-    async def rows(self, reading: Reading, *, after: After | None = None) -> list[Found]:
-        """The records a plan selects, in its order, its limit and offset applied; `after`: those behind a page."""
+    async def rows(
+        self, reading: Reading, *, after: After | None = None, early: Early | None = None
+    ) -> list[Found]:
+        """The records a plan selects, in its order, its limit and offset applied; `after`: those behind a page.
+
+        `early` is shown found records as they arrive, while the server goes on, in any order and before they are
+        confirmed; only where everything is asked for.
+        """
         selection = reading.query.selection
         limit, offset = selection.limit, selection.offset
         if reading.query.impossible or limit == 0:
             return []
         if limit is None:
-            return await self._everything(reading, after)
+            return await self._everything(reading, after, early)
         while after is not None and after.texts and after.texts[0] is None:
             reading, after = reading.behind(after)
         return await self._first(reading, limit, offset, after)
@@ -130,8 +159,13 @@ class Reader:
         if reading.query.impossible:
             return 0
         keyspace = reading.keyspace
+        told = None if keyspace.schema.evictable else telling(reading.query)
 
         async def one(partition: int) -> int:
+            if told is not None:
+                number = await self._finder.tell(keyspace, partition, told, reading.trace)
+                if number is not None:
+                    return number
             total, listed, doubtful = 0, set[bytes](), set[bytes]()
             search = Search(keyspace, partition, reading.query, mode=b"count", verify=keyspace.schema.evictable)
             async for reply in self._run(search, reading.trace):
@@ -141,6 +175,20 @@ class Reader:
             return total + len(listed) - len(await self._gone(keyspace, doubtful))
 
         return sum(await _on_partitions(keyspace, one))
+
+    async def facets(self, keyspace: Keyspace, spec: FieldSpec) -> dict[bytes, tuple[bytes, int]] | None:
+        """Token, text and number of records of every value of a tag, of all records; None when that takes a walk."""
+        if keyspace.schema.evictable:
+            return None
+        counted: dict[bytes, tuple[bytes, int]] = {}
+        for partition, base in enumerate(keyspace.bases):
+            args = [base, keyspace.fingerprint, spec.name.encode(), _LISTED]
+            flat = await self._transport().call(load("facets"), [keyspace.registry(partition)], args)
+            if flat is None:
+                return None
+            for token, text, count in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+                counted[token] = (text, count + counted.get(token, (b"", 0))[1])
+        return counted
 
     async def any(self, reading: Reading) -> bool:
         """Whether the plan's conditions select a record at all; limit and offset are not applied."""
@@ -391,14 +439,17 @@ class Reader:
                 search.limit = max(1, needed - len(found))
         return _Keys(found, tail, complete)
 
-    async def _everything(self, reading: Reading, after: After | None) -> list[Found]:
+    async def _everything(self, reading: Reading, after: After | None, early: Early | None) -> list[Found]:
         query = reading.query
 
         async def one(partition: int) -> list[Found]:
             found: dict[bytes, Row] = {}
             search = Search(reading.keyspace, partition, query, mode=b"rows", names=reading.hash_fields)
             async for reply in self._run(search, reading.trace):
-                found.update(zip(reply.members, reading.whole_rows(reply.rows), strict=True))
+                rows = reading.whole_rows(reply.rows)
+                found.update(zip(reply.members, rows, strict=True))
+                if early is not None:
+                    early(zip(reply.members, rows, strict=True))
             return await self._confirmed(reading, list(found.items()))
 
         found = [record for part in await _on_partitions(reading.keyspace, one) for record in part]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable
+from decimal import Context, Decimal
+from fractions import Fraction
+from math import fsum, inf, isinf
 from typing import Any
 
 from redisom_lite import Database
@@ -118,7 +122,24 @@ async def check(shelf: Shelf, rng: random.Random) -> None:
     async def each() -> None:
         same("async for", [o.id async for o in limited], ids)
 
-    ways = [whole, numbers, only_keys, first, values, pages, batches, each]
+    async def aggregates() -> None:
+        name = rng.choice([*NUMBERS, "text", "id"])
+        column = getattr(model, name)
+        found = [getattr(o, name) for o in expected if getattr(o, name) is not None]
+        at = [place(name, value) for value in found]
+        same(f"min {name}", _placed(name, await limited.min(column)), min(at, default=None))
+        same(f"max {name}", _placed(name, await limited.max(column)), max(at, default=None))
+        name = rng.choice(["n", "d", "b", "level", "small", "f"])
+        found = [getattr(o, name) for o in expected if getattr(o, name) is not None]
+        same(f"sum {name}", repr(await limited.sum(name) + 0), repr(_sum(name, found)))
+        name = rng.choice([*TAGS, *MULTI])
+        counted: Counter[Any] = Counter()
+        for o in expected:
+            value = getattr(o, name)
+            counted.update(set(value) if name in MULTI and value is not None else [value])
+        same(f"facets {name}", await limited.facets(getattr(model, name)), dict(counted))
+
+    ways = [whole, numbers, only_keys, first, values, pages, batches, each, aggregates]
     for way in rng.sample(ways, 3):
         try:
             await way()
@@ -126,6 +147,28 @@ async def check(shelf: Shelf, rng: random.Random) -> None:
             raise
         except Exception as error:
             raise fail(way.__name__, error, ids) from error
+
+
+def _placed(name: str, value: Any) -> Any:
+    return None if value is None else place(name, value)
+
+
+def _sum(name: str, values: list[Any]) -> Any:
+    if name == "f":
+        if any(isinf(value) for value in values):
+            return sum(value for value in values if isinf(value))
+        try:
+            return fsum(values) + 0
+        except OverflowError:
+            exact = sum(map(Fraction, values))
+            return inf if exact > 0 else -inf
+    if name == "d":
+        wide = Context(prec=5000)
+        total = Decimal(0)
+        for value in values:
+            total = wide.add(total, value)
+        return total + 0
+    return sum(map(int, values))
 
 
 async def run(db: Database, *, seed: int, datasets: int, queries: int, count: int = 40) -> None:

@@ -1,0 +1,83 @@
+"""Making room: the oldest records go first, by the mapper, in bounded steps, so that every index stays right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final, TypeAlias, TypeVar
+
+from redisom_lite.errors import ConstraintError
+from redisom_lite.manager import Manager
+from redisom_lite.memory.sizes import byte_count
+from redisom_lite.memory.usage import usage
+from redisom_lite.plan.expression import Term
+from redisom_lite.query import Query, Source
+from redisom_lite.schema.model_schema import deadline_of
+from redisom_lite.schema.record import Record
+
+M = TypeVar("M", bound=Record)
+
+Progress: TypeAlias = Callable[[int, int | None], object]
+
+_STEP: Final = 500
+_PASSES: Final = 4
+
+
+async def trim(what: type[M] | Query[M], *, to: int | str, progress: Progress | None = None) -> int:
+    """Remove the oldest records of a model or a query until it is down to `to`; how many were removed.
+
+    `to` is a number of records (int), or a size as text ("20mb"): bytes of those records and of their share of the
+    model's indexes, estimated by `usage`. The query's order says which go first, as does `order_by(Event.created)`;
+    without one, those whose lifetime ends soonest, then those without a lifetime in the order of their keys (with
+    `new_id()` keys, the oldest). At most 500 records are asked for at a time and each step tests the conditions once
+    more; records written meanwhile are not chased. `progress(removed, total)` follows the steps.
+
+    Works on a server that is full: a step that only deletes needs no memory.
+    """
+    query = _ordered(what)
+    if isinstance(to, str):
+        return await _to_bytes(query, byte_count(to, "trim(to=...)"), progress)
+    if isinstance(to, bool) or to < 0:
+        raise ConstraintError('trim(to=...) takes a number of records from 0 on, or a size such as "20mb"')
+    return await _remove(query, await query.count() - to, progress)
+
+
+async def keep_within(budgets: Mapping[type[Record], int | str]) -> dict[type[Record], int]:
+    """Trim every model that exceeds its budget (as `trim`'s `to`) down to it; how many records each lost."""
+    return {model: await trim(model, to=budget) for model, budget in budgets.items()}
+
+
+async def _to_bytes(query: Query[Any], limit: int, progress: Progress | None) -> int:
+    """Few passes: as records go, the average of those that stay, and hence how many fit, may change."""
+    removed = 0
+    for _ in range(_PASSES):
+        average = (await usage(query.model)).per_record
+        excess = await query.count() - int(limit / average) if average else 0
+        if excess <= 0:
+            break
+        removed += await _remove(query, excess, progress)
+    return removed
+
+
+async def _remove(query: Query[Any], excess: int, progress: Progress | None) -> int:
+    removed = 0
+    while removed < excess:
+        gone = await query.limit(min(_STEP, excess - removed)).delete()
+        if not gone:
+            break  # others were faster
+        removed += gone
+        if progress is not None:
+            progress(removed, excess)
+    return removed
+
+
+def _ordered(what: type[M] | Query[M]) -> Query[M]:
+    objects: Manager[M] = getattr(what.model if isinstance(what, Query) else what, "objects")  # noqa: B009 - a model's
+    query = what if isinstance(what, Query) else objects.find()
+    selection = query.selection
+    if selection.limit is not None or selection.offset:
+        raise ConstraintError(f"{query.model.__name__}: trim() limits by itself: leave limit and offset out")
+    if selection.order:
+        return query
+    by_deadline = (Term(deadline_of(selection.schema)),)
+    return Query(Source(query.model, objects), replace(selection, order=by_deadline))
