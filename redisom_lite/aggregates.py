@@ -13,7 +13,7 @@ from datetime import timedelta
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, DecimalException, Inexact
 from fractions import Fraction
 from itertools import chain, repeat
-from math import copysign, fsum, inf, isinf
+from math import fsum, inf, isinf
 from typing import Any, Final
 
 from redisom_lite import keys
@@ -39,7 +39,9 @@ async def sum_of(site: Site[Any], selection: Selection, spec: FieldSpec) -> Any:
     if spec.kind is not Kind.NUMBER or (
         spec.codec.form not in _SUMMED and not isinstance(spec.codec, ChoiceCodec)
     ):
-        raise QueryError(f"{spec!r} is of type {spec.codec.name}, which has no sum: sum int, float, Decimal or timedelta")
+        raise QueryError(
+            f"{spec!r} is of type {spec.codec.name}, which has no sum: sum int, float, Decimal or timedelta"
+        )
     if _limited(selection):
         counted = Counter(value for value in await _values(site, selection, spec) if value is not None)
         return _sum(spec, {_plain(value): n for value, n in counted.items()})
@@ -81,7 +83,9 @@ def _sum(spec: FieldSpec, numbers: Mapping[Any, int]) -> Any:
             try:
                 return timedelta(microseconds=1) * sum(number * n for number, n in numbers.items())
             except OverflowError:
-                raise QueryError(f"{spec!r}: the sum is longer than a timedelta can be: narrow the query") from None
+                raise QueryError(
+                    f"{spec!r}: the sum is longer than a timedelta can be: narrow the query"
+                ) from None
         case _:
             return sum(int(number) * n for number, n in numbers.items())
 
@@ -97,7 +101,7 @@ def _float_sum(numbers: Mapping[float, int]) -> float:
         try:
             return float(exact)
         except OverflowError:
-            return copysign(inf, exact)
+            return inf if exact > 0 else -inf
 
 
 def _decimal_sum(spec: FieldSpec, numbers: Mapping[Decimal, int]) -> Decimal:
@@ -106,7 +110,9 @@ def _decimal_sum(spec: FieldSpec, numbers: Mapping[Decimal, int]) -> Decimal:
         for number, n in numbers.items():
             total = _WIDE.add(total, _WIDE.multiply(number, Decimal(n)))
     except (DecimalException, MemoryError):
-        raise QueryError(f"{spec!r}: the exact sum has more than {_WIDE.prec:,} digits: narrow the query") from None
+        raise QueryError(
+            f"{spec!r}: the exact sum has more than {_WIDE.prec:,} digits: narrow the query"
+        ) from None
     return total
 
 
@@ -186,7 +192,9 @@ async def _values_of_tokens(site: Site[Any], spec: FieldSpec, tokens: Iterable[b
     if digests:
         name = b":v:" + spec.name.encode()
         for reply in await site.commands([(b"HMGET", base + name, *digests) for base in site.keyspace.bases]):
-            texts.update((token, text) for token, text in zip(digests, reply, strict=True) if text is not None)
+            texts.update(
+                (token, text) for token, text in zip(digests, reply, strict=True) if text is not None
+            )
     values: dict[bytes, Any] = {token: codec.decode(text) for token, text in texts.items()}
     values[NONE_TOKEN] = None
     return values
@@ -199,7 +207,9 @@ def _require_range(spec: FieldSpec, what: str) -> None:
 
 def _unfit(spec: FieldSpec, what: str, declared: str) -> QueryError:
     if spec.kind is Kind.STORED:
-        return UnindexedFieldError(f"{spec!r} has no index and does not support {what}(): declare it {declared}")
+        return UnindexedFieldError(
+            f"{spec!r} has no index and does not support {what}(): declare it {declared}"
+        )
     return QueryError(f"{spec!r} is no {declared} and does not support {what}(): declare it so")
 
 

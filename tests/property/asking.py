@@ -71,7 +71,9 @@ def _operand(name: str, rng: random.Random) -> Any:
 
 
 def _range(column: Any, name: str, rng: random.Random) -> Asked:
-    kind = rng.choice(["==", "!=", "<", "<=", ">", ">=", "between", "in", "none", "prefix" if name == "text" else "between"])
+    kind = rng.choice(
+        ["==", "!=", "<", "<=", ">", ">=", "between", "in", "none", "prefix" if name == "text" else "between"]
+    )
     if name == "small" and kind == "none":
         kind = "=="
     a, b = _operand(name, rng), _operand(name, rng)
@@ -112,7 +114,11 @@ def _range(column: Any, name: str, rng: random.Random) -> Asked:
             )
         case "prefix":
             start = a[: rng.randint(0, len(a))]
-            return Asked(column.startswith(start), valued(lambda v: v.startswith(start)), f"{name} startswith {start!r}")
+            return Asked(
+                column.startswith(start),
+                valued(lambda v: v.startswith(start)),
+                f"{name} startswith {start!r}",
+            )
         case _:
             if pb < pa and rng.random() < 0.7:
                 a, b, pa, pb = b, a, pb, pa
@@ -120,7 +126,10 @@ def _range(column: Any, name: str, rng: random.Random) -> Asked:
             return Asked(
                 column.between(a, b, bounds=bounds),
                 valued(
-                    lambda v: (v > pa or (v == pa and bounds[0] == "[")) and (v < pb or (v == pb and bounds[1] == "]"))
+                    lambda v: (
+                        (v > pa or (v == pa and bounds[0] == "["))
+                        and (v < pb or (v == pb and bounds[1] == "]"))
+                    )
                 ),
                 f"{name} between {bounds} {a!r} {b!r}",
             )
@@ -144,7 +153,11 @@ def _token(column: Any, name: str, rng: random.Random) -> Asked:
         case "none":
             return Asked(column.is_none(), lambda o: getattr(o, name) is None, f"{name} none")
         case "in":
-            return Asked(column.in_([*several, None] if none else several), member, f"{name} in {several!r} none={none}")
+            return Asked(
+                column.in_([*several, None] if none else several),
+                member,
+                f"{name} in {several!r} none={none}",
+            )
         case _:
             listed = [*several, None] if none else several
             negated = column.not_in(listed) if name in TAGS else ~column.in_(listed)
@@ -163,9 +176,17 @@ def _multi(column: Any, name: str, rng: random.Random) -> Asked:
         case "has":
             return Asked(column.has(a), lambda o: a in held(o), f"{name} has {a!r}")
         case "any":
-            return Asked(column.has_any(several), lambda o: any(s in held(o) for s in several), f"{name} any {several!r}")
+            return Asked(
+                column.has_any(several),
+                lambda o: any(s in held(o) for s in several),
+                f"{name} any {several!r}",
+            )
         case "all":
-            return Asked(column.has_all(several), lambda o: all(s in held(o) for s in several), f"{name} all {several!r}")
+            return Asked(
+                column.has_all(several),
+                lambda o: all(s in held(o) for s in several),
+                f"{name} all {several!r}",
+            )
         case _:
             return Asked(column.is_none(), lambda o: getattr(o, name) is None, f"{name} none")
 

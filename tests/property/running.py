@@ -131,7 +131,9 @@ async def check(shelf: Shelf, rng: random.Random) -> None:
         same(f"max {name}", _placed(name, await limited.max(column)), max(at, default=None))
         name = rng.choice(["n", "d", "b", "level", "small", "f"])
         found = [getattr(o, name) for o in expected if getattr(o, name) is not None]
-        same(f"sum {name}", repr(await limited.sum(name) + 0), repr(_sum(name, found)))
+        total, right = await limited.sum(name), _sum(name, found)
+        if total == total or right == right:  # inf - inf is NaN here and there
+            same(f"sum {name}", total, right)
         name = rng.choice([*TAGS, *MULTI])
         counted: Counter[Any] = Counter()
         for o in expected:
@@ -158,7 +160,7 @@ def _sum(name: str, values: list[Any]) -> Any:
         if any(isinf(value) for value in values):
             return sum(value for value in values if isinf(value))
         try:
-            return fsum(values) + 0
+            return fsum(values)
         except OverflowError:
             exact = sum(map(Fraction, values))
             return inf if exact > 0 else -inf
@@ -167,7 +169,7 @@ def _sum(name: str, values: list[Any]) -> Any:
         total = Decimal(0)
         for value in values:
             total = wide.add(total, value)
-        return total + 0
+        return total
     return sum(map(int, values))
 
 

@@ -86,25 +86,86 @@ _ODD = timezone(timedelta(hours=5, minutes=45))
 _FAR_WEST = timezone(-timedelta(hours=23, minutes=59))
 _FAR_EAST = timezone(timedelta(hours=23, minutes=59))
 _UUIDS = [UUID(int=0), UUID(int=2**128 - 1), UUID("12345678-9abc-4def-8123-456789abcdef")]
-_TEXTS = ["", "\0", "\0\0", "\0\x01", "a", "a\0", "a\0b", "ab", "a\x01", "A", "Z", "z", "~", "\x7f", "é", "e\u0301"]
-_TEXTS += ["\ud7ff", "\ue000", "\uffff", "\U00010000", "\U0010ffff", "a\U0010ffff", "😀", "%", "a:b", "{x}*?[^]", " "]
+_TEXTS = [
+    "",
+    "\0",
+    "\0\0",
+    "\0\x01",
+    "a",
+    "a\0",
+    "a\0b",
+    "ab",
+    "a\x01",
+    "A",
+    "Z",
+    "z",
+    "~",
+    "\x7f",
+    "é",
+    "e\u0301",
+]
+_TEXTS += [
+    "\ud7ff",
+    "\ue000",
+    "\uffff",
+    "\U00010000",
+    "\U0010ffff",
+    "a\U0010ffff",
+    "😀",
+    "%",
+    "a:b",
+    "{x}*?[^]",
+    " ",
+]
 _TEXTS += ["x" * 300, "x" * 299 + "y"]
 
 VALUES: dict[str, list[Any]] = {
     "n": [0, 1, -1, 7, 2**53 - 1, 2**53, 2**53 + 1, 2**53 + 2, -(2**53) - 1, -(2**53), 2**60, 2**60 + 1]
     + [10**20, 10**20 + 1, 10**400, 10**400 + 1, -(10**400), 10**401, sys.maxsize],
-    "f": [0.0, -0.0, 1.5, 0.1, 0.30000000000000004, inf, -inf, 1e308, 5e-324, -1.5, 2.0**53, 2.0**53 + 2, 1e23],
-    "d": [Decimal(text) for text in ("0", "-0", "0.1", "0.10", "19.99", "1E+400", "1E-400", "-1E+400", "2E-400")]
+    "f": [
+        0.0,
+        -0.0,
+        1.5,
+        0.1,
+        0.30000000000000004,
+        inf,
+        -inf,
+        1e308,
+        5e-324,
+        -1.5,
+        2.0**53,
+        2.0**53 + 2,
+        1e23,
+    ],
+    "d": [
+        Decimal(text) for text in ("0", "-0", "0.1", "0.10", "19.99", "1E+400", "1E-400", "-1E+400", "2E-400")
+    ]
     + [Decimal("0." + "1234567890" * 4), Decimal("0." + "1234567890" * 3 + "1234567891"), Decimal(2**53 + 1)]
     + [Decimal(2**53), Decimal("9007199254740992.5"), Decimal("0.1000000000000000055511151231257827")],
     "b": [True, False],
     "at": [datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999), datetime(2024, 2, 29, 12, 0, 0, 1)]
     + [datetime(1, 1, 1, tzinfo=_FAR_EAST), datetime(9999, 12, 31, 23, tzinfo=_FAR_WEST)]
     + [datetime(2024, 2, 29, 17, 45, 0, 1, tzinfo=_ODD), datetime(2024, 2, 29, 12, tzinfo=timezone.utc)]
-    + [datetime(1969, 12, 31, 23, 59, 59, 999999), datetime(2300, 1, 1, 0, 0, 0, 1), datetime(2300, 1, 1, 0, 0, 0, 2)],
+    + [
+        datetime(1969, 12, 31, 23, 59, 59, 999999),
+        datetime(2300, 1, 1, 0, 0, 0, 1),
+        datetime(2300, 1, 1, 0, 0, 0, 2),
+    ],
     "day": [date(1, 1, 1), date(9999, 12, 31), date(1970, 1, 1), date(2024, 2, 29)],
-    "clock": [time(0), time(23, 59, 59, 999999), time(12, 30), time(18, 15, tzinfo=_ODD), time(0, tzinfo=_FAR_EAST)],
-    "took": [timedelta.max, timedelta.min, timedelta(0), timedelta(microseconds=1), timedelta(microseconds=-1)]
+    "clock": [
+        time(0),
+        time(23, 59, 59, 999999),
+        time(12, 30),
+        time(18, 15, tzinfo=_ODD),
+        time(0, tzinfo=_FAR_EAST),
+    ],
+    "took": [
+        timedelta.max,
+        timedelta.min,
+        timedelta(0),
+        timedelta(microseconds=1),
+        timedelta(microseconds=-1),
+    ]
     + [timedelta.max - timedelta(microseconds=1), timedelta(days=3)],
     "level": list(Level),
     "text": _TEXTS,
@@ -132,7 +193,23 @@ NOT_NULL = {"small", "ms", "ml"}
 def keys(model: type[Any], rng: random.Random, count: int) -> list[Any]:
     """Different primary keys, some awkward."""
     if model is Numbered:
-        pool: list[Any] = [0, -1, 1, 9, 10, 99, 100, -10, -9, 10**60, 10**61, -(10**60), -(10**61), 10**70, 2**53 + 1]
+        pool: list[Any] = [
+            0,
+            -1,
+            1,
+            9,
+            10,
+            99,
+            100,
+            -10,
+            -9,
+            10**60,
+            10**61,
+            -(10**60),
+            -(10**61),
+            10**70,
+            2**53 + 1,
+        ]
         pool += [rng.randint(-(10**6), 10**6) for _ in range(2 * count)]
     elif model is Named:
         pool = _UUIDS + [UUID(int=rng.getrandbits(128)) for _ in range(2 * count)]
