@@ -9,6 +9,7 @@ from typing import Any
 
 from redisom_lite.engine.declare import declare, require_ready, waiting
 from redisom_lite.engine.scripts import load
+from redisom_lite.engine.node import Arg
 from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import AccessDeniedError, IndexNotReadyError, ReadOnlyError
 from redisom_lite.plan.ordering import Position
@@ -102,6 +103,7 @@ class Finder:
         A search for everything calls ahead: the server works on the next run while this side works on the last.
         """
         ahead: asyncio.Task[Any] | None = None
+        limited = search.limit > 0
         try:
             while True:
                 reply = await (self._call(search, trace) if ahead is None else ahead)
@@ -114,11 +116,13 @@ class Finder:
                     trace.heads.append(head)
                 if head.more:
                     search.go_on(head)
+                    if not search.limit and search.turn is not None:
+                        search.turn()
                     if not search.limit:
                         ahead = asyncio.create_task(self._call(search, trace))
                         await asyncio.sleep(0)  # let it be sent
                 yield Reply(head, *reply[2:])
-                if not head.more:
+                if not head.more or (limited and not search.limit):
                     return
         finally:
             if ahead is not None and not ahead.done():
@@ -130,6 +134,12 @@ class Finder:
         if reply[0] == b"K":
             return Decision("K", 0, 0, 0, ())
         return Decision(reply[1].decode(), reply[2], reply[3], reply[4], tuple(reply[5]))
+
+    def command(self, search: Search) -> tuple[Arg, ...]:
+        """A search as a command, to be sent next to others; its script has been run before."""
+        known = (search.keyspace.bases[search.partition], search.keyspace.fingerprint)
+        args = search.args(self._accepted.get(known, b""), self._budget)
+        return (b"EVALSHA", load("find").sha, 1, search.keyspace.registry(search.partition), *args)
 
     async def tell(self, keyspace: Keyspace, partition: int, told: Sequence[bytes], trace: Trace | None) -> int | None:
         """A count that cardinalities alone may answer; None when they do not."""
@@ -194,6 +204,7 @@ class Search:
     ) -> None:
         self.keyspace, self.partition, self.query = keyspace, partition, query
         self.limit, self.offset = limit, offset
+        self.turn: Callable[[], None] | None = None
         self._examined = 0
         place = (b"0",) if after is None else (b"1", *after)
         self._middle = (
@@ -206,18 +217,30 @@ class Search:
         self._head = (keyspace.bases[partition], keyspace.fingerprint)
         self._mode = (keyspace.int_keys, mode)
         self._resume = _START if stream is None else (b"S", b"%d" % stream, *_START[2:])
+        self._entries: int | None = None
         # a path without the records whose order column is None cannot answer for everything
         self._plan = (b"%d" % len(names), *names, *plan_words(query, every=limit > 0))
 
+    def at_first(self, entries: int) -> None:
+        """Let the next call examine only so many entries."""
+        self._entries = entries
+
+    def only_members(self) -> None:
+        """From the next call on, find members and leave their rows alone."""
+        self._mode = (self._mode[0], b"keys")
+        self._plan = (b"0", *plan_words(self.query, every=False))
+
     def go_on(self, head: Head) -> None:
         """Resume where `head` says the call stopped."""
+        self._entries = None
         self._examined += head.examined
         place = (head.strategy, b"%d" % head.path, b"%d" % head.read, b"%d" % self._examined)
         self._resume = (*place, head.score, head.member, head.scan)
 
     def args(self, accepted: bytes, budget: Budget) -> list[bytes]:
         """The script's ARGV."""
-        size = (b"%d" % self.limit, b"%d" % self.offset, b"%d" % budget.entries, b"%d" % budget.ms)
+        entries = budget.entries if self._entries is None else min(self._entries, budget.entries)
+        size = (b"%d" % self.limit, b"%d" % self.offset, b"%d" % entries, b"%d" % budget.ms)
         return [*self._head, accepted, *self._mode, *size, *self._middle, *self._resume, *self._plan]
 
 

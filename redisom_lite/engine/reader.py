@@ -10,7 +10,7 @@ are asked for once more by their own key, left out if they are gone, and noted i
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
@@ -37,6 +37,7 @@ LOADED: Final = 250
 """Records loaded by key in one go."""
 FETCHED: Final = 500
 """Records asked for by key in one go."""
+_ROWS_AT_FIRST: Final = 64
 _TRIES: Final = 5
 _LISTED: Final = 2000
 
@@ -80,8 +81,9 @@ class Reading:
 class Reader:
     """Reads for one database. `overdue` and `missing` collect what a write should clean up."""
 
-    def __init__(self, transport: Callable[[], Transport]) -> None:
+    def __init__(self, transport: Callable[[], Transport], clustered: Callable[[], bool] = lambda: False) -> None:
         self._transport = transport
+        self._clustered = clustered
         self.budget = Budget()
         self._finder = Finder(transport, self.budget)
         self.overdue: set[tuple[Keyspace, int]] = set()
@@ -331,8 +333,6 @@ class Reader:
                 if reply.members:
                     start = _position_of(query, reply)
                 search.limit, search.offset = limit - len(taken), offset
-                if not search.limit:
-                    break
             if not gone or len(taken) >= limit:
                 return taken[:limit], offset, tail
             # some of what was found is gone: look behind it for as many more
@@ -439,17 +439,68 @@ class Reader:
                 search.limit = max(1, needed - len(found))
         return _Keys(found, tail, complete)
 
+    async def _read_now(self, reading: Reading, partition: int, members: list[bytes]) -> list[Found]:
+        """Those of `members` that satisfy the conditions, seen at one instant. Redis: MULTI, HMGETs, EXEC.
+
+        Conditions are tested by find.lua in the same MULTI, so that every row is one that satisfies them.
+        """
+        keyspace, query = reading.keyspace, reading.query
+        commands: list[Sequence[Any]] = [(b"MULTI",)]
+        commands += [(b"HMGET", keyspace.record_key(member), *reading.hash_fields) for member in members]
+        if query.clauses:
+            path = Path((leaf(KeyIn(keyspace.schema.key, tuple(members))),), frozenset(), "keys")
+            commands.append(
+                self._finder.command(Search(keyspace, partition, replace(query, paths=(path,)), mode=b"keys"))
+            )
+        commands.append((b"EXEC",))
+        if reading.trace is not None:
+            reading.trace.calls += 1
+        *_, done = await self._transport().commands(commands, retry=True)
+        if isinstance(done, RedisomError):
+            raise done
+        if not query.clauses:
+            return list(zip(members, reading.whole_rows(done), strict=True))
+        verdict = done.pop()
+        if not isinstance(verdict, list) or verdict[0] != b"R" or verdict[1][4]:
+            return await self.fetch(reading, members)  # the script was lost, or ran out of time
+        kept = set(verdict[2])
+        rows = zip(members, reading.whole_rows(done), strict=True)
+        return [(member, row) for member, row in rows if member in kept]
+
     async def _everything(self, reading: Reading, after: After | None, early: Early | None) -> list[Found]:
         query = reading.query
 
         async def one(partition: int) -> list[Found]:
             found: dict[bytes, Row] = {}
-            search = Search(reading.keyspace, partition, query, mode=b"rows", names=reading.hash_fields)
-            async for reply in self._run(search, reading.trace):
-                rows = reading.whole_rows(reply.rows)
-                found.update(zip(reply.members, rows, strict=True))
+
+            def take(arrived: list[Found]) -> None:
+                found.update(arrived)
                 if early is not None:
-                    early(zip(reply.members, rows, strict=True))
+                    early(arrived)
+
+            search = Search(reading.keyspace, partition, query, mode=b"rows", names=reading.hash_fields)
+            if not self._clustered():
+                # few rows come with the search; many are quicker read on their own than through the script
+                search.at_first(_ROWS_AT_FIRST)
+                search.turn = search.only_members
+            reads: deque[asyncio.Task[list[Found]]] = deque()
+            try:
+                async for reply in self._run(search, reading.trace):
+                    if reply.rows:
+                        take(list(zip(reply.members, reading.whole_rows(reply.rows), strict=True)))
+                        continue
+                    fresh = [member for member in reply.members if member not in found]
+                    for first in range(0, len(fresh), LOADED):
+                        part = fresh[first : first + LOADED]
+                        reads.append(asyncio.create_task(self._read_now(reading, partition, part)))
+                        await asyncio.sleep(0)  # let it be sent
+                        if len(reads) > 2:
+                            take(await reads.popleft())
+                while reads:
+                    take(await reads.popleft())
+            finally:
+                for read in reads:
+                    read.cancel()
             return await self._confirmed(reading, list(found.items()))
 
         found = [record for part in await _on_partitions(reading.keyspace, one) for record in part]

@@ -34,7 +34,7 @@ async def trim(what: type[M] | Query[M], *, to: int | str, progress: Progress | 
 
     Works on a server that is full: a step that only deletes needs no memory.
     """
-    query = _ordered(what)
+    query = _query(what)
     if isinstance(to, str):
         return await _to_bytes(query, byte_count(to, "trim(to=...)"), progress)
     if isinstance(to, bool) or to < 0:
@@ -61,23 +61,33 @@ async def _to_bytes(query: Query[Any], limit: int, progress: Progress | None) ->
 
 async def _remove(query: Query[Any], excess: int, progress: Progress | None) -> int:
     removed = 0
-    while removed < excess:
-        gone = await query.limit(min(_STEP, excess - removed)).delete()
-        if not gone:
-            break  # others were faster
-        removed += gone
-        if progress is not None:
-            progress(removed, excess)
+    for ordered in _oldest_first(query):
+        while removed < excess:
+            gone = await ordered.limit(min(_STEP, excess - removed)).delete()
+            if not gone:
+                break  # none is left in this order, or others were faster
+            removed += gone
+            if progress is not None:
+                progress(removed, excess)
     return removed
 
 
-def _ordered(what: type[M] | Query[M]) -> Query[M]:
-    objects: Manager[M] = getattr(what.model if isinstance(what, Query) else what, "objects")  # noqa: B009 - a model's
-    query = what if isinstance(what, Query) else objects.find()
-    selection = query.selection
-    if selection.limit is not None or selection.offset:
+def _query(what: type[M] | Query[M]) -> Query[M]:
+    query = what if isinstance(what, Query) else _objects(what).find()
+    if query.selection.limit is not None or query.selection.offset:
         raise ConstraintError(f"{query.model.__name__}: trim() limits by itself: leave limit and offset out")
-    if selection.order:
-        return query
-    by_deadline = (Term(deadline_of(selection.schema)),)
-    return Query(Source(query.model, objects), replace(selection, order=by_deadline))
+    return query
+
+
+def _oldest_first(query: Query[Any]) -> list[Query[Any]]:
+    """The query in its own order; one without is taken twice, as the order by deadline has only what has one."""
+    if query.selection.order:
+        return [query]
+    by_deadline = (Term(deadline_of(query.selection.schema)),)
+    source = Source(query.model, _objects(query.model))
+    return [Query(source, replace(query.selection, order=by_deadline)), query]
+
+
+def _objects(model: type[M]) -> Manager[M]:
+    found: Manager[M] = getattr(model, "objects")  # noqa: B009 - every model's, declared by its metaclass
+    return found
