@@ -10,7 +10,6 @@ import pytest
 from redisom_lite import Database, Key, Meta, Model, Range
 from redisom_lite.errors import UnavailableError
 
-
 db = Database("memory://testing-plugin")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum
 from math import inf
@@ -145,7 +145,7 @@ VALUES: dict[str, list[Any]] = {
     "b": [True, False],
     "at": [datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999), datetime(2024, 2, 29, 12, 0, 0, 1)]
     + [datetime(1, 1, 1, tzinfo=_FAR_EAST), datetime(9999, 12, 31, 23, tzinfo=_FAR_WEST)]
-    + [datetime(2024, 2, 29, 17, 45, 0, 1, tzinfo=_ODD), datetime(2024, 2, 29, 12, tzinfo=timezone.utc)]
+    + [datetime(2024, 2, 29, 17, 45, 0, 1, tzinfo=_ODD), datetime(2024, 2, 29, 12, tzinfo=UTC)]
     + [
         datetime(1969, 12, 31, 23, 59, 59, 999999),
         datetime(2300, 1, 1, 0, 0, 0, 1),
