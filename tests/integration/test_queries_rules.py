@@ -56,7 +56,7 @@ async def db(url: str) -> AsyncIterator[Database]:
 
 def test_conditions_have_no_truth() -> None:
     cheap = Book.price < 5
-    with pytest.raises(TypeError, match="& | ~"):
+    with pytest.raises(TypeError, match=r"& \| ~"):
         bool(cheap)
     with pytest.raises(TypeError, match="between"):
         1 < Book.pages < 5  # type: ignore[operator]
@@ -145,7 +145,7 @@ async def test_queries_of_an_unbound_model_say_how_to_bind_it() -> None:
     class Loose(Model):
         id: Key[int]
 
-    with pytest.raises(NotBoundError, match=r"db.bind\(Loose\)"):
+    with pytest.raises(NotBoundError, match=r"db\.bind\(Loose\)"):
         await Loose.objects.find()
 
 
@@ -241,8 +241,9 @@ async def test_facets_count_records_by_real_values(db: Database) -> None:
             Book(id=1, genre="a", tags={"x", "y"}),
             Book(id=2, genre="a" * 300, tags={"y"}),
             Book(id=3, genre="a"),
+            Book(id=4),
+            Book(id=5, genre="gone"),
         ]
-        + [Book(id=4), Book(id=5, genre="gone")]
     )
     await Book.objects.delete(5)
     assert await Book.objects.find().facets(Book.genre) == {"a": 2, "a" * 300: 1, None: 1}
@@ -253,7 +254,7 @@ async def test_facets_count_records_by_real_values(db: Database) -> None:
 async def test_raw_deleted_records_never_surface(db: Database) -> None:
     for model in (Other, Fleeting):
         await model.objects.save_many([model(id=n, pages=n % 5) for n in range(40)])
-        gone = [key for key in await db.redis.keys(f"*{model.meta.prefix or model.__name__.lower()}}}:r:*")]
+        gone = list(await db.redis.keys(f"*{model.meta.prefix or model.__name__.lower()}}}:r:*"))
         gone = [
             key for key in gone if int(key.rsplit(b":" if isinstance(key, bytes) else ":", 1)[1]) % 4 == 1
         ]

@@ -120,8 +120,27 @@ _TEXTS += [
 _TEXTS += ["x" * 300, "x" * 299 + "y"]
 
 VALUES: dict[str, list[Any]] = {
-    "n": [0, 1, -1, 7, 2**53 - 1, 2**53, 2**53 + 1, 2**53 + 2, -(2**53) - 1, -(2**53), 2**60, 2**60 + 1]
-    + [10**20, 10**20 + 1, 10**400, 10**400 + 1, -(10**400), 10**401, sys.maxsize],
+    "n": [
+        0,
+        1,
+        -1,
+        7,
+        2**53 - 1,
+        2**53,
+        2**53 + 1,
+        2**53 + 2,
+        -(2**53) - 1,
+        -(2**53),
+        2**60,
+        2**60 + 1,
+        10**20,
+        10**20 + 1,
+        10**400,
+        10**400 + 1,
+        -(10**400),
+        10**401,
+        sys.maxsize,
+    ],
     "f": [
         0.0,
         -0.0,
@@ -143,10 +162,14 @@ VALUES: dict[str, list[Any]] = {
     + [Decimal("0." + "1234567890" * 4), Decimal("0." + "1234567890" * 3 + "1234567891"), Decimal(2**53 + 1)]
     + [Decimal(2**53), Decimal("9007199254740992.5"), Decimal("0.1000000000000000055511151231257827")],
     "b": [True, False],
-    "at": [datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999), datetime(2024, 2, 29, 12, 0, 0, 1)]
-    + [datetime(1, 1, 1, tzinfo=_FAR_EAST), datetime(9999, 12, 31, 23, tzinfo=_FAR_WEST)]
-    + [datetime(2024, 2, 29, 17, 45, 0, 1, tzinfo=_ODD), datetime(2024, 2, 29, 12, tzinfo=UTC)]
-    + [
+    "at": [
+        datetime(1, 1, 1),
+        datetime(9999, 12, 31, 23, 59, 59, 999999),
+        datetime(2024, 2, 29, 12, 0, 0, 1),
+        datetime(1, 1, 1, tzinfo=_FAR_EAST),
+        datetime(9999, 12, 31, 23, tzinfo=_FAR_WEST),
+        datetime(2024, 2, 29, 17, 45, 0, 1, tzinfo=_ODD),
+        datetime(2024, 2, 29, 12, tzinfo=UTC),
         datetime(1969, 12, 31, 23, 59, 59, 999999),
         datetime(2300, 1, 1, 0, 0, 0, 1),
         datetime(2300, 1, 1, 0, 0, 0, 2),
@@ -165,8 +188,9 @@ VALUES: dict[str, list[Any]] = {
         timedelta(0),
         timedelta(microseconds=1),
         timedelta(microseconds=-1),
-    ]
-    + [timedelta.max - timedelta(microseconds=1), timedelta(days=3)],
+        timedelta.max - timedelta(microseconds=1),
+        timedelta(days=3),
+    ],
     "level": list(Level),
     "text": _TEXTS,
     "small": [1, 2, 3, 4, 5],
