@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from functools import partial
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, overload
 
+from redisom_lite.atomic import one_attempt, repeated
 from redisom_lite.batch import Batch
 from redisom_lite.engine.store import Store
 from redisom_lite.schema.lifetime import Lifetime, milliseconds
 from redisom_lite.sweeping import sweeper
-from redisom_lite.transaction import Transaction, one_attempt, repeated
+from redisom_lite.transaction import Transaction
 
 P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 
 _BACKOFF: Final = 0.001
+
+
+class Atomic(Protocol):
+    """What `db.atomic(...)` gives: a decorator of functions and of methods."""
+
+    @overload
+    def __call__(
+        self, body: Callable[Concatenate[Transaction, P], Coroutine[Any, Any, T]], /
+    ) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __call__(
+        self, body: Callable[Concatenate[S, Transaction, P], Coroutine[Any, Any, T]], /
+    ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]: ...
 
 
 class Database(Store):
@@ -40,15 +56,31 @@ class Database(Store):
         """
         return one_attempt(self)
 
+    @overload
     def atomic(
-        self, *, retries: int = 10, backoff: float = _BACKOFF
-    ) -> Callable[[Callable[Concatenate[Transaction, P], Awaitable[T]]], Callable[P, Awaitable[T]]]:
+        self, body: Callable[Concatenate[Transaction, P], Coroutine[Any, Any, T]], /
+    ) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    @overload
+    def atomic(
+        self, body: Callable[Concatenate[S, Transaction, P], Coroutine[Any, Any, T]], /
+    ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]: ...
+    @overload
+    def atomic(self, /, *, retries: int = 10, backoff: float = _BACKOFF) -> Atomic: ...
+    def atomic(
+        self, body: Callable[..., Any] | None = None, /, *, retries: int = 10, backoff: float = _BACKOFF
+    ) -> Any:
         """Make a coroutine function, whose first parameter is the transaction, one that runs until it commits.
 
+        Of a method it is the parameter after `self`. Callers leave it out: `@db.atomic` or `@db.atomic(retries=3)`
+        above `async def transfer(tx, a, b)` makes `await transfer(a, b)`.
+
         It runs again, up to `retries` times, when what it read has changed; then `ConflictError` tells the runs made
-        and the keys. `backoff` is the first pause's upper limit in seconds; pauses double, with jitter.
+        and the keys. `backoff` is the first pause's upper limit in seconds; pauses double, with jitter. One called in
+        another is a transaction of its own. `BackendError.outcome` tells of a lost connection whether all was written.
         """
-        return repeated(self, retries, backoff)
+        if body is not None:
+            return repeated(self, body, retries, backoff)
+        return partial(repeated, self, retries=retries, backoff=backoff)
 
     def sweeper(self, *, interval: Lifetime = 1.0) -> AbstractAsyncContextManager[None]:
         """Clean up after expired records in the background: `async with db.sweeper(interval=5):`.

@@ -20,22 +20,31 @@ def insert_mutation(
 
 
 def save_mutation(
-    site: Site[Any], record: Record, ttl: Lifetime | None
+    site: Site[Any], record: Record, ttl: Lifetime | None, ahead: dict[int, State] | None = None
 ) -> tuple[mutations.Mutation, mutations.Row]:
-    """The mutation that stores an object as it is now, and the row its record will have."""
+    """The mutation that stores an object as it is now, and the row its record will have.
+
+    `ahead` has, by object, what saves that are still to be sent will make of its record: this one comes behind them.
+    """
     schema = site.schema
     values = schema.checker.validate_python(dict(record.__dict__))
     state = state_of(record)
     if state is None:
         return mutations.put(schema, values, only_if_absent=False, lifetime=site.first_lifetime(ttl))
     row = mutations.encode_row(schema, values)
-    stored = cast(mutations.Row, state.row)
-    specs = mutations.dirty(schema, stored, values, row)
+    # what differs from either, for nobody knows yet whether the earlier save will succeed
+    known = state if ahead is None else ahead.get(id(record), state)
+    rows = [cast(mutations.Row, each.row) for each in ((state,) if known is state else (state, known))]
+    changed = {spec.position for stored in rows for spec in mutations.dirty(schema, stored, values, row)}
+    specs = [spec for spec in schema.fields if spec.position in changed]
     if schema.key in specs:
         raise key_changed(site)
+    if ahead is not None:
+        version = known.version
+        ahead[id(record)] = State(row, version + 1 if version is not None and specs else version)
     member = schema.key.codec.member(values[schema.key.name])
     lifetime = site.lifetime(ttl)
-    return mutations.change(schema, member, specs, values, row, version=state.version, lifetime=lifetime), row
+    return mutations.change(schema, member, specs, values, row, version=known.version, lifetime=lifetime), row
 
 
 def written(site: Site[Any], record: Record, row: mutations.Row, version: int) -> None:

@@ -6,20 +6,21 @@
     commit   MULTI, one EVALSHA of apply.lua, EXEC: the script checks every mutation before its first write
 
 Nothing else writes on that connection before EXEC, for a connection's own write breaks its WATCH: reads neither sweep
-nor slide; renewed lifetimes join the commit. A commit without reads is an ordinary step. When the connection is lost
-around EXEC, the step's operation token tells what became of it (recall.lua), and a step that did not arrive never will.
+nor slide; renewed lifetimes join the commit. A commit without reads is an ordinary step. EXEC uses the watches up
+whatever comes of it, so what the script needs (its text, the declarations) is made sure of before, in the round trips
+of the reads. When the connection is lost around EXEC, the step's operation token tells what became of it (recall.lua),
+and a step that did not arrive never will.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
-from weakref import WeakValueDictionary
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any, TypeVar
 
+from redisom_lite.engine.declare import declare
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.store import Store
 from redisom_lite.engine.transport import Session
@@ -27,7 +28,6 @@ from redisom_lite.engine.writer import Applied, Change, Sending, Step, error_of,
 from redisom_lite.errors import (
     BackendError,
     BackendTimeoutError,
-    ConflictError,
     CrossSlotError,
     QueryError,
     RedisomError,
@@ -41,23 +41,14 @@ from redisom_lite.saving import insert_mutation, save_mutation, written
 from redisom_lite.schema import mutations
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.lifetime import Lifetime, exactly, milliseconds
-from redisom_lite.schema.record import Record, set_state
+from redisom_lite.schema.record import Record, State, set_state
 from redisom_lite.site import Site
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-P = ParamSpec("P")
-T = TypeVar("T")
 R = TypeVar("R", bound=Record)
-
-_FIRST_PAUSE: Final = 0.001
-_LONGEST_PAUSE: Final = 0.2
-_QUEUE_PATIENCE: Final = 1.0
 
 
 class StaleError(Exception):
-    """The commit wrote nothing: what was read has changed, or the step could not be judged. Never leaves here."""
+    """The commit wrote nothing: what was read has changed, or the step could not be judged. Stays inside."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         super().__init__()
@@ -69,12 +60,19 @@ class Transaction:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._backend = store.backend
         self._stack = AsyncExitStack()
         self._session: Session | None = None
+        self._reading = asyncio.Lock()  # tasks of one body share its connection, and its objects
+        self._ended = False
+        self._scripted = False
+        self._declared: set[bytes] = set()
         self._watched: dict[bytes, None] = {}
         self._loaded: dict[bytes, Any] = {}
+        self._renewed: set[bytes] = set()
         self._changes: list[Change] = []
         self._done: list[Callable[[Any], None] | None] = []
+        self._saved: dict[int, State] = {}
         self._slot: bytes | None = None
 
     # Reads.
@@ -94,7 +92,12 @@ class Transaction:
     async def get_many(self, model: type[R], pks: Iterable[Any]) -> list[R | None]:
         """The records with these keys, in order, None where there is none. Redis: WATCH, HMGET each; one round trip."""
         site = self._site(model)
-        return await self._read(site, [site.member_of(pk) for pk in pks])
+        members = [site.member_of(pk) for pk in pks]
+        records = await self._read(site, members)
+        for member, record in zip(members, records, strict=True):
+            if record is not None:
+                self._renew(site, member)
+        return records
 
     async def all(self, query: Query[R]) -> list[R]:
         """What a query finds, with the promise that at the commit it would find the same.
@@ -102,55 +105,99 @@ class Transaction:
         Redis: WATCH of the indexes it reads; the query; WATCH and HMGET of the records found.
         """
         site = self._site(query.model)
-        selection = query.selection
-        planned = plan(selection)
-        keyspace = site.keyspace
+        keyspace, planned = site.keyspace, plan(query.selection)
+        if planned.impossible:
+            return []
         keys = [base + suffix for base in keyspace.bases for suffix in watched(planned)]
-        await self._watch(keyspace, keys)
-        members = await self._store.backend.reader.members(keyspace, planned)
+        async with self._reading:
+            await self._watch(keyspace, range(len(keyspace.bases)), keys, [])
+        members = await self._backend.reader.members(keyspace, planned)
         found = await self._read(site, members)
         return [record for record in found if record is not None]
 
     async def _read(self, site: Site[R], members: Sequence[bytes]) -> list[R | None]:
+        self._refuse_if_ended()
         keyspace = site.keyspace
         keys = {keyspace.record_key(member): member for member in members}
-        fresh = [key for key in keys if key not in self._loaded]
-        if fresh:
-            session = await self._open(keyspace, fresh)
-            commands = [(b"WATCH", *fresh), *((b"HMGET", key, *keyspace.names) for key in fresh)]
-            _, *rows = _unrefused(await session.send_many(commands))
-            self._watched.update(dict.fromkeys(fresh))
-            for key, row in zip(fresh, rows, strict=True):
-                whole = keyspace.whole(keys[key], row)
-                record = None if whole is None else site.object(whole)
-                self._loaded[key] = record
-                if record is not None and site.sliding and site.ttl_ms is not None:
-                    self._buffer(site, mutations.live(keys[key], exactly(site.ttl_ms)))
+        async with self._reading:
+            fresh = [key for key in keys if key not in self._loaded]
+            if fresh:
+                partitions = {keyspace.partition(keys[key]) for key in fresh}
+                reads = [(b"HMGET", key, *keyspace.names) for key in fresh]
+                for key, row in zip(
+                    fresh, await self._watch(keyspace, partitions, fresh, reads), strict=True
+                ):
+                    whole = keyspace.whole(keys[key], row)
+                    self._loaded[key] = None if whole is None else site.object(whole)
         return [self._loaded[keyspace.record_key(member)] for member in members]
 
-    async def _watch(self, keyspace: Keyspace, keys: Sequence[bytes]) -> None:
-        session = await self._open(keyspace, keys)
-        _unrefused(await session.send_many([(b"WATCH", *keys)]))
-        self._watched.update(dict.fromkeys(keys))
+    def _renew(self, site: Site[Any], member: bytes) -> None:
+        """Let a record that was loaded by key live its sliding lifetime from the commit."""
+        key = site.keyspace.record_key(member)
+        if site.sliding and site.ttl_ms is not None and key not in self._renewed:
+            self._renewed.add(key)
+            self._buffer(site, mutations.live(member, exactly(site.ttl_ms)))
 
-    async def _open(self, keyspace: Keyspace, keys: Sequence[bytes]) -> Session:
-        self._check_slot(keyspace)
+    async def _watch(
+        self,
+        keyspace: Keyspace,
+        partitions: Iterable[int],
+        keys: Sequence[bytes],
+        reads: Sequence[tuple[bytes, ...]],
+    ) -> list[Any]:
+        """Watch keys, then read; the replies of the reads. One round trip."""
+        models = [(keyspace, partition) for partition in partitions]
+        for _, partition in models:
+            self._check_slot(keyspace, partition)
         if self._session is None:
-            self._session = await self._stack.enter_async_context(self._store.transport.session(keys[0]))
-        return self._session
+            session = self._backend.connections.transport().session(keys[0])
+            self._session = await self._stack.enter_async_context(session)
+            has_script = [(b"SCRIPT", b"EXISTS", load("apply").sha)]
+        else:
+            has_script = []
+        new = self._undeclared(models)
+        commands = [*has_script, (b"WATCH", *keys), *reads, *map(_is_declared, new)]
+        replies = await self._send(commands)
+        self._watched.update(dict.fromkeys(keys))
+        if has_script:
+            found: object = replies.pop(0)
+            self._scripted = found == [1]  # where SCRIPT is denied, the text is sent
+        _unrefused(replies)
+        await self._declare(new, replies[1 + len(reads) :])
+        return replies[1 : 1 + len(reads)]
 
-    def _check_slot(self, keyspace: Keyspace) -> None:
+    async def _send(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send what writes nothing: if the connection is lost, then without any effect."""
+        assert self._session is not None
+        try:
+            return await self._session.send_many(commands)
+        except BackendError as error:
+            error.outcome = "none"
+            raise
+
+    def _undeclared(self, models: Iterable[tuple[Keyspace, int]]) -> list[tuple[Keyspace, int]]:
+        return [
+            (keyspace, number) for keyspace, number in models if keyspace.bases[number] not in self._declared
+        ]
+
+    async def _declare(self, models: Sequence[tuple[Keyspace, int]], declared: Sequence[Any]) -> None:
+        for (keyspace, partition), is_declared in zip(models, declared, strict=True):
+            if not is_declared:
+                await declare(self._backend.connections.transport(), keyspace, partition, writer=True)
+            self._declared.add(keyspace.bases[partition])
+
+    def _check_slot(self, keyspace: Keyspace, partition: int) -> None:
         """On a cluster, everything a transaction touches shares one hash tag."""
         if not self._store.clustered:
             return
-        for base in keyspace.bases:
-            tag = base[: base.index(b"}") + 1]
-            if self._slot not in (None, tag):
-                raise CrossSlotError(
-                    f"{keyspace.schema.model}: its records and others of this transaction lie in different slots: "
-                    "give the models one Meta(group=...), and partitions=1"
-                )
-            self._slot = tag
+        base = keyspace.bases[partition]
+        tag = base[: base.index(b"}") + 1]
+        if self._slot not in (None, tag):
+            raise CrossSlotError(
+                f"{keyspace.schema.model}: its records and others of this transaction lie in different slots: "
+                "give the models one Meta(group=...), and partitions=1"
+            )
+        self._slot = tag
 
     def _site(self, model: type[R]) -> Site[R]:
         manager: Any = getattr(model, "objects")  # noqa: B009 - declared a floor above
@@ -159,13 +206,17 @@ class Transaction:
             raise QueryError(f"{model.__name__} lives in another database than this transaction")
         return site
 
+    def _refuse_if_ended(self) -> None:
+        if self._ended:
+            raise QueryError("this transaction has ended: read and write inside its block")
+
     # Writes.
 
     def save(self, *records: Record, ttl: Lifetime | None = None) -> None:
         """Save these objects at the commit, as they are now."""
         for record in records:
             site = self._site_of(record)
-            mutation, row = save_mutation(site, record, ttl)
+            mutation, row = save_mutation(site, record, ttl, self._saved)
             self._buffer(site, mutation, partial(written, site, record, row))
 
     def insert(self, *records: Record, ttl: Lifetime | None = None) -> None:
@@ -193,7 +244,8 @@ class Transaction:
     def _buffer(
         self, site: Site[Any], mutation: mutations.Mutation, done: Callable[[Any], None] | None = None
     ) -> None:
-        self._check_slot(site.keyspace)
+        self._refuse_if_ended()
+        self._check_slot(site.keyspace, site.keyspace.partition(mutation.member))
         self._changes.append((site.keyspace, mutation))
         self._done.append(done)
 
@@ -204,29 +256,43 @@ class Transaction:
 
         Raises StaleError when what was read has changed, and the first failed mutation's error.
         """
-        if self._session is None:
-            if self._changes:
-                self._finish(await self._store.backend.writer.apply(self._changes))
-            return
-        if not self._changes:
-            _, outcome = _unrefused(await self._session.send_many([(b"MULTI",), (b"EXEC",)]))
-            if outcome is None:
-                raise StaleError(list(self._watched))
-            return
-        writer = self._store.backend.writer
-        step = Step(self._changes)
-        await writer.introduce(step)
+        self._ended = True
+        async with self._reading:
+            if self._session is None:
+                await self._write_unread()
+            elif self._changes:
+                await self._write()
+            else:
+                *_, outcome = _unrefused(await self._send([(b"MULTI",), (b"EXEC",)]))
+                if outcome is None:
+                    raise self._stale()
+
+    def _stale(self) -> StaleError:
+        return StaleError(list(self._watched))
+
+    async def _write_unread(self) -> None:
+        """Nothing was read, so nothing can have changed since: an ordinary step."""
+        if self._changes:
+            self._finish(await self._backend.writer.apply(self._changes))
+
+    async def _write(self) -> None:
+        writer, step = self._backend.writer, Step(self._changes)
+        unknown = self._undeclared(step.models)
+        if unknown:
+            await self._declare(
+                unknown, _unrefused(await self._send([_is_declared(model) for model in unknown]))
+            )
         sending = writer.stamp(step)
-        reply = await self._execute(self._session, sending)
+        reply = await self._execute(sending)
         if reply is None or reply[0] == b"A":
-            raise StaleError(list(self._watched))
+            raise self._stale()
         applied = await writer.settle(sending, reply)
         if applied is None:
-            raise StaleError(list(self._watched))
+            raise self._stale()  # someone else's declaration came in between
         if applied.failures:
-            first = applied.failures[0]
             if await writer.bury(step, applied.failures):
-                raise StaleError(list(self._watched))
+                raise self._stale()
+            first = applied.failures[0]
             raise error_of(step.keyspace_of(first), first)
         self._finish(applied)
 
@@ -235,31 +301,36 @@ class Transaction:
             if done is not None:
                 done(result)
 
-    async def _execute(self, session: Session, sending: Sending) -> Any:
+    async def _execute(self, sending: Sending) -> Any:
         """The script's reply from within MULTI and EXEC; None when a watched key has changed."""
+        assert self._session is not None
         script, keys = load("apply"), sending.step.keys
-        evaluate: tuple[Any, ...] = (b"EVALSHA", script.sha, len(keys), *keys, *sending.args)
+        evaluate = (b"EVALSHA", script.sha) if self._scripted else (b"EVAL", script.text)
+        commands: list[tuple[Any, ...]] = [
+            (b"MULTI",),
+            (*evaluate, len(keys), *keys, *sending.args),
+            (b"EXEC",),
+        ]
         try:
-            *_, outcome = await session.send_many([(b"MULTI",), evaluate, (b"EXEC",)])
+            replies = await self._session.send_many(commands)
         except (UnavailableError, BackendTimeoutError) as error:
             return await self._recalled(sending, error)
-        if isinstance(outcome, RedisomError):
-            raise outcome
+        *_, outcome = _unrefused(
+            replies
+        )  # what refused the script says more than the abort that follows from it
         if outcome is None:
             return None
-        reply = outcome[0]
+        (reply,) = outcome
         if isinstance(reply, BackendError) and reply.code == "NOSCRIPT":
-            self._store.backend.writer.forget_script()
-            return None
-        if isinstance(reply, RedisomError):
-            raise reply
+            return None  # flushed since the first read
+        _unrefused([reply])
         return reply
 
     async def _recalled(self, sending: Sending, lost: BackendError) -> Any:
         """Ask, on another connection, what became of a commit whose answer was lost."""
         keyspace, partition = sending.step.models[0]
         try:
-            answer = await self._store.transport.call(
+            answer = await self._backend.connections.transport().call(
                 load("recall"),
                 [keyspace.registry(partition)],
                 [sending.step.operations, sending.stamp, sending.operation],
@@ -273,100 +344,15 @@ class Transaction:
         return unpacked(answer)
 
     async def abandon(self) -> None:
-        """Leave without a commit; a connection that still watches is not lent again."""
+        """Leave, committed or not; a connection that still watches is closed, never lent again."""
+        self._ended = True
         self._session = None
         await self._stack.aclose()
 
 
-@asynccontextmanager
-async def one_attempt(store: Store) -> AsyncGenerator[Transaction]:
-    """See `Database.transaction`."""
-    transaction = Transaction(store)
-    try:
-        yield transaction
-        await transaction.commit()
-    except StaleError as stale:
-        raise _conflict(1, stale.keys) from None
-    finally:
-        await transaction.abandon()
-
-
-def repeated(
-    store: Store, retries: int, backoff: float
-) -> Callable[[Callable[Concatenate[Transaction, P], Awaitable[T]]], Callable[P, Awaitable[T]]]:
-    """See `Database.atomic`."""
-    if isinstance(retries, bool) or retries < 0:
-        raise QueryError("atomic(retries=...) takes a whole number from 0 on")
-
-    def decorate(body: Callable[Concatenate[Transaction, P], Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-        @wraps(body)
-        async def run(*args: P.args, **kwargs: P.kwargs) -> T:
-            async def once() -> T:
-                transaction = Transaction(store)
-                try:
-                    result = await body(transaction, *args, **kwargs)
-                    await transaction.commit()
-                    return result
-                finally:
-                    await transaction.abandon()
-
-            return await _until_it_holds(once, retries, backoff)
-
-        return run
-
-    return decorate
-
-
-_queues: Final[WeakValueDictionary[tuple[int, bytes], asyncio.Lock]] = WeakValueDictionary()
-
-
-async def _until_it_holds(once: Callable[[], Awaitable[T]], retries: int, backoff: float) -> T:
-    """Run until a commit holds. From the second run on, runs of this process that met over one key queue up for it:
-
-    they would only make each other fail. The queue is a courtesy, waited in for a bounded time; WATCH decides.
-    """
-    queue: asyncio.Lock | None = None
-    for attempt in range(retries + 1):
-        try:
-            if queue is None:
-                return await once()
-            async with _turn(queue):
-                return await once()
-        except StaleError as stale:
-            if attempt == retries:
-                raise _conflict(attempt + 1, stale.keys) from None
-            if stale.keys:
-                name = (id(asyncio.get_running_loop()), stale.keys[0])
-                queue = _queues.get(name)
-                if queue is None:
-                    queue = _queues[name] = asyncio.Lock()
-            if attempt:
-                await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, backoff * 2**attempt)))
-    raise AssertionError("a loop of at least one run ended without one")
-
-
-@asynccontextmanager
-async def _turn(queue: asyncio.Lock) -> AsyncGenerator[None]:
-    """A place in the queue, or none after a while: two runs that each wait for the other's must both go on."""
-    try:
-        async with asyncio.timeout(_QUEUE_PATIENCE):
-            await queue.acquire()
-    except TimeoutError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        queue.release()
-
-
-def _conflict(attempts: int, keys: Sequence[bytes]) -> ConflictError:
-    runs = "1 run" if attempts == 1 else f"{attempts} runs"
-    return ConflictError(
-        f"what the transaction read has changed before its commit, in {runs}: nothing was written, try again",
-        attempts=attempts,
-        keys=[key.decode("ascii", "replace") for key in keys if b":r:" in key],
-    )
+def _is_declared(model: tuple[Keyspace, int]) -> tuple[bytes, ...]:
+    keyspace, partition = model
+    return (b"HEXISTS", keyspace.bases[partition] + b":meta", b"w:" + keyspace.fingerprint)
 
 
 def _forget(record: Record, _existed: Any) -> None:

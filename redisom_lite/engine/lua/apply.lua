@@ -101,7 +101,7 @@ end
 -- What the step will do, by key: the last word on a member wins. Reads of what the step itself changed look here first.
 local sorted, sets, hashes, texts = {}, {}, {}, {} -- key -> member -> score|false, true|false, value|false, token text
 local records = {}                                 -- by KEYS position
-local releases, claims = {}, {}
+local claims, current = {}, 0                      -- unique values wanted, judged at the end; the mutation at work
 
 local TYPES = { r = 'hash', k = 'zset', i = 'zset', c = 'zset', d = 'zset', t = 'set', u = 'hash', v = 'hash', x = 'hash', m = 'hash' }
 local touched = {}
@@ -338,7 +338,7 @@ local function claim_conflict(record, items)
     local item = items[n]
     if item.kind == 'u' then
       if all then
-        claims[#claims + 1] = { base = base, name = item.name, token = item.payload, record = record }
+        claims[#claims + 1] = { base = base, name = item.name, token = item.payload, record = record, position = current }
       else
         local owner = taken_by_another(base, item.name, item.payload, record.member)
         if owner then return { 'unique', item.name, owner } end
@@ -694,6 +694,7 @@ end
 -- Phase 1: decide.
 local results, failures, plain = {}, {}, true
 for n = 1, take_number() do
+  current = n
   local operation_name = take()
   local result, failure = mutate[operation_name](models[take_number()])
   results[n] = result or 0
@@ -722,7 +723,7 @@ for _, claim in ipairs(claims) do
     owner = stored
   end
   local list = claim.record.index['u' .. claim.name]
-  if owner and list and list[1] == claim.token then failures[#failures + 1] = { 0, 'unique', claim.name, owner, claim.record.member } end
+  if owner and list and list[1] == claim.token then failures[#failures + 1] = { claim.position, 'unique', claim.name, owner } end
 end
 if all and #failures > 0 then return { 'F', failures } end
 
