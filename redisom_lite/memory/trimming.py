@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeAlias, TypeVar
 
+from redisom_lite.engine.background import together
 from redisom_lite.errors import ConstraintError
 from redisom_lite.manager import Manager
 from redisom_lite.memory.sizes import byte_count
 from redisom_lite.memory.usage import usage
 from redisom_lite.plan.expression import Term
+from redisom_lite.plan.planner import guard
 from redisom_lite.query import Query, Source
 from redisom_lite.schema.model_schema import deadline_of
+from redisom_lite.schema.mutations import Mutation, remove
 from redisom_lite.schema.record import Record
+from redisom_lite.site import Site
 
 M = TypeVar("M", bound=Record)
 
 Progress: TypeAlias = Callable[[int, int | None], object]
 
-_STEP: Final = 500
+_CHOSEN: Final = 1000
+_STEP: Final = 100
 _PASSES: Final = 4
 
 
@@ -29,7 +34,7 @@ async def trim(what: type[M] | Query[M], *, to: int | str, progress: Progress | 
     `to` is a number of records (int), or a size as text ("20mb"): bytes of those records and of their share of the
     model's indexes, estimated by `usage`. The query's order says which go first, as does `order_by(Event.created)`;
     without one, those whose lifetime ends soonest, then those without a lifetime in the order of their keys (with
-    `new_id()` keys, the oldest). At most 500 records are asked for at a time and each step tests the conditions once
+    `new_id()` keys, the oldest). Records go in steps of up to 100, ten at once, and each step tests the conditions once
     more; records written meanwhile are not chased. `progress(removed, total)` follows the steps.
 
     Works on a server that is full: a step that only deletes needs no memory.
@@ -60,16 +65,27 @@ async def _to_bytes(query: Query[Any], limit: int, progress: Progress | None) ->
 
 
 async def _remove(query: Query[Any], excess: int, progress: Progress | None) -> int:
+    site, condition = _objects(query.model).site(), guard(query.selection.where)
     removed = 0
     for ordered in _oldest_first(query):
         while removed < excess:
-            gone = await ordered.limit(min(_STEP, excess - removed)).delete()
+            chosen = await ordered.limit(min(_CHOSEN, excess - removed)).pks()
+            gone = await _delete(site, chosen, condition)
             if not gone:
                 break  # none is left in this order, or others were faster
             removed += gone
             if progress is not None:
                 progress(removed, excess)
     return removed
+
+
+async def _delete(site: Site[Any], chosen: Sequence[Any], condition: list[bytes]) -> int:
+    """Several steps at once: one at a time would lose the race against several writers."""
+    changes: dict[int, list[Mutation]] = {}
+    for member in map(site.member_of, chosen):
+        changes.setdefault(site.keyspace.partition(member), []).append(remove(member, guard=condition))
+    steps = [part[at : at + _STEP] for part in changes.values() for at in range(0, len(part), _STEP)]
+    return sum(sum(applied.results) for applied in await together(site.apply(step) for step in steps))
 
 
 def _query(what: type[M] | Query[M]) -> Query[M]:
