@@ -204,7 +204,7 @@ VALUES: dict[str, list[Any]] = {
     "mf": [0, 1, -5, 10**30],
     "ml": list(Color),
     "mt": _UUIDS,
-    "u": ["u%d" % n for n in range(60)] + ["", "x" * 300],
+    "u": [f"u{n}" for n in range(60)] + ["", "x" * 300],
     "ui": list(range(-30, 30)),
 }
 NUMBERS = ("n", "f", "d", "b", "at", "day", "clock", "took", "level", "small")
@@ -238,7 +238,7 @@ def keys(model: type[Any], rng: random.Random, count: int) -> list[Any]:
     elif model is Named:
         pool = _UUIDS + [UUID(int=rng.getrandbits(128)) for _ in range(2 * count)]
     else:
-        pool = [text for text in _TEXTS if text] + ["k%d" % rng.randint(0, 10**6) for _ in range(2 * count)]
+        pool = [text for text in _TEXTS if text] + [f"k{rng.randint(0, 10**6)}" for _ in range(2 * count)]
     return rng.sample(list(dict.fromkeys(pool)), count)
 
 
@@ -283,5 +283,5 @@ def things(model: type[Any], rng: random.Random, count: int) -> list[Any]:
         for name, pool in unique.items():
             if name in model.model_fields and pool and rng.random() < 0.7:
                 fields[name] = pool.pop()
-        found.append(model(id=key, note="n%d" % rng.randint(0, 9), **fields))
+        found.append(model(id=key, note=f"n{rng.randint(0, 9)}", **fields))
     return found
