@@ -1,4 +1,4 @@
-"""redisom_lite: pydantic models stored as plain Redis hashes, found by range and tag through indexes that are never wrong."""
+"""redisom_lite: pydantic models stored as plain Redis hashes, found by range and tag through exact indexes."""
 
 from redisom_lite.database import Database
 from redisom_lite.fields import Field, Key, Range, Tag, Unique

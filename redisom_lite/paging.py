@@ -1,8 +1,8 @@
 """Pages and their cursors.
 
-A cursor says which query it is of and what its last record was: the model, the order and the conditions as a digest, the
-stored texts of the order's columns, the key. It is URL-safe text, checked by a digest over all of it: a damaged one, or one
-of another query, is refused.
+A cursor says which query it is of and what its last record was: the model, the order and the conditions as a digest,
+the stored texts of the order's columns, the key. It is URL-safe text, checked by a digest over all of it: a damaged
+one, or one of another query, is refused.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def open_cursor(selection: Selection, cursor: str) -> After:
         if cursor.encode() != urlsafe_b64encode(raw).rstrip(b"=") or raw[:_CHECK] != _check(body):
             raise ValueError
         if body[:head] != _VERSION + _signature(selection):
-            raise QueryError(f"{selection.schema.model}: this cursor belongs to another query: start without one")
+            raise QueryError(
+                f"{selection.schema.model}: this cursor belongs to another query: start without one"
+            )
         member, *texts = _parts(body[head:])
         after = After(member, tuple(None if text[:1] == b"-" else text[1:] for text in texts))
         for spec, text in zip(columns(selection.order), after.texts, strict=True):

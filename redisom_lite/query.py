@@ -328,7 +328,7 @@ async def _rows(
 def _text(spec: FieldSpec, row: Row, state: State | None) -> bytes | None:
     """What a record has its place in the order by: its text, or its default where the record lacks the field."""
     text = row[spec.position]
-    if text is None and state is not None and isinstance(state.row, list) and spec.position < len(state.row):
+    if text is None and state is not None and spec.position < len(state.row):
         return state.row[spec.position]
     return text
 
@@ -345,7 +345,7 @@ def check_condition(schema: ModelSchema, condition: object) -> None:
             _check_field(schema, condition.field)  # type: ignore[attr-defined]  # every leaf has one
         case bool():
             raise QueryError(
-                f"{schema.model}: a condition is a comparison of columns, as in {schema.model}.{schema.key.name} == ...: "
+                f"{schema.model}: a condition compares columns, as in {schema.model}.{schema.key.name} == ...: "
                 "an unindexed field compares to a plain bool, and cannot be queried"
             )
         case _:
@@ -358,7 +358,8 @@ def _check_field(schema: ModelSchema, field: FieldSpec) -> None:
 
 
 def _term(schema: ModelSchema, term: object) -> Term:
-    found = term.asc() if isinstance(term, Column) else term
+    ascending: Any = getattr(term, "asc", None)
+    found: object = term if ascending is None else ascending()
     if not isinstance(found, Term):
         raise QueryError(
             f"{schema.model}: order by columns or their asc() and desc(), not {type(term).__name__}"

@@ -7,9 +7,9 @@ also when the change moves it along the index that is walked.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
 from pydantic_core import CoreConfig, CoreSchema, ErrorDetails, InitErrorDetails, SchemaValidator, core_schema
@@ -139,7 +139,8 @@ def _validator(model: type[Record], names: Mapping[str, Any]) -> SchemaValidator
             reference = schema["schema_ref"]
             schema = next(each for each in definitions if each.get("ref") == reference)
             continue
-        config = {**schema.get("config", {}), **config} if schema["type"] == "model" else config
+        if schema["type"] == "model":
+            config = cast(CoreConfig, {**schema.get("config", {}), **config})
         schema = schema["schema"]
     chosen = {name: field for name, field in schema["fields"].items() if name in names}
     fields: CoreSchema = core_schema.model_fields_schema(chosen, model_name=model.__name__)

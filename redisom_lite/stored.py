@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from redisom_lite.engine.hydrate import hydrate
 from redisom_lite.errors import QueryError
@@ -22,7 +22,7 @@ from redisom_lite.schema.record import Record, set_state, state_of
 from redisom_lite.site import Site
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 _FORMS = {"int": b"i", "Decimal": b"d", "float": b"f"}
 _BOUNDS = ("ge", "gt", "le", "lt")
@@ -87,10 +87,10 @@ class Stored(Record):
         )
         version = await site.write(mutation)
         for spec in specs:
-            self.__dict__[spec.name] = changed.__dict__[spec.name]
+            vars(self)[spec.name] = changed.__dict__[spec.name]
             self.__pydantic_fields_set__.add(spec.name)
         if state is not None:
-            stored = cast(mutations.Row, state.row)
+            stored = state.row
             for spec in specs:
                 stored[spec.position] = row[spec.position]
             advance(site, state, version)
@@ -119,11 +119,13 @@ class Stored(Record):
         state = state_of(self)
         mutation = mutations.increase(site.member(self), steps, lifetime=site.lifetime(None))
         *texts, version = await site.write(mutation)
-        values = {step.spec.name: step.spec.codec.decode(text) for step, text in zip(steps, texts, strict=True)}
-        self.__dict__.update(values)
+        values = {
+            step.spec.name: step.spec.codec.decode(text) for step, text in zip(steps, texts, strict=True)
+        }
+        vars(self).update(values)
         self.__pydantic_fields_set__.update(values)
         if state is not None:
-            stored = cast(mutations.Row, state.row)
+            stored = state.row
             for step in steps:
                 stored[step.spec.position] = step.spec.codec.encode(values[step.spec.name])
             advance(site, state, version)
@@ -143,8 +145,8 @@ class Stored(Record):
         if row is None:
             raise site.not_found()
         fresh = hydrate(type(self), site.keyspace, row, site.manager)
-        self.__dict__.clear()
-        self.__dict__.update(fresh.__dict__)
+        vars(self).clear()
+        vars(self).update(fresh.__dict__)
         for slot in ("__pydantic_fields_set__", "__pydantic_extra__"):
             object.__setattr__(self, slot, getattr(fresh, slot))
         set_state(self, state_of(fresh))
@@ -184,7 +186,7 @@ def _assigned(record: Record, changes: dict[str, Any]) -> Record:
     copied = record.model_copy()
     known = type(record).model_fields
     if not type(record).model_config.get("frozen"):
-        copied.__dict__.update((name, value) for name, value in changes.items() if name in known)
+        vars(copied).update((name, value) for name, value in changes.items() if name in known)
     for name, value in changes.items():
         type(record).__pydantic_validator__.validate_assignment(copied, name, value)
     return copied
@@ -219,11 +221,10 @@ def _number(site: Site[Any], spec: FieldSpec, kind: bytes, value: Any, what: str
             raise QueryError(f"{where}: {what} must be of type {spec.codec.name}, not {type(value).__name__}")
     elif not exact and not isinstance(value, float):
         raise QueryError(f"{where}: {what} must be a number, not {type(value).__name__}")
-    finite = value == value and abs(value) != float("inf")  # noqa: PLR0124 - NaN differs from itself
+    finite = value == value and abs(value) != float("inf")
     if not finite:
         raise QueryError(f"{where}: {what} must be finite")
     try:
         return repr(float(value)).encode() if kind == b"f" else str(value).encode()
     except (OverflowError, ValueError):
         raise QueryError(f"{where}: {what} is too large") from None
-

@@ -1,7 +1,7 @@
 """What the keys of a model must hold, worked out from its hashes alone, and compared with what they do hold.
 
-Independent of the library's writing: nothing here imports how mutations or scripts derive index entries. Only the codecs
-are shared, which have tests of their own. What an overdue record left behind counts as swept.
+Independent of the library's writing: nothing here imports how mutations or scripts derive index entries. Only the
+codecs are shared, which have tests of their own. What an overdue record left behind counts as swept.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ def _forget_overdue(schema: ModelSchema, mine: Contents, now: int) -> None:
         if not mine[name]:
             del mine[name]
     for name in [name for name in mine if name.startswith(b":v:")]:
-        mine[name] = {token: text for token, text in mine[name].items() if b":t:" + name[3:] + b":" + token in mine}
+        mine[name] = {
+            token: text for token, text in mine[name].items() if b":t:" + name[3:] + b":" + token in mine
+        }
         if not mine[name]:
             del mine[name]
 
@@ -212,7 +214,10 @@ def _add_fields(
 def _tokens(spec: FieldSpec, value: Any, text: bytes) -> dict[bytes, bytes]:
     if spec.member is None:
         return {spec.codec.token(value): text}
-    return {b"%" if one is None else spec.member.token(one): b"" if one is None else spec.member.encode(one) for one in value}
+    return {
+        b"%" if one is None else spec.member.token(one): b"" if one is None else spec.member.encode(one)
+        for one in value
+    }
 
 
 def _add(entries: dict[bytes, Any], key: bytes, member: bytes) -> None:

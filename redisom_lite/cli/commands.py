@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Any, TypeAlias
+from types import ModuleType
+from typing import Any, TypeAlias, TypeGuard, cast
 
 from redisom_lite.cli.output import Output
 from redisom_lite.cli.sample import Item, items
@@ -61,7 +62,8 @@ def _store(stack: ExitStack, options: argparse.Namespace, model: type[Model]) ->
 
 async def models(options: argparse.Namespace, output: Output) -> int:
     rows: list[dict[str, Any]] = []
-    found = [value for value in vars(_module(options.module)).values() if _concrete(value)]
+    members = vars(cast("ModuleType", _module(options.module)))
+    found = [value for value in members.values() if _concrete(value)]
     for model in found:
         with ExitStack() as stack:
             store = _store(stack, options, model)
@@ -82,7 +84,7 @@ async def models(options: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def _concrete(value: object) -> bool:
+def _concrete(value: object) -> TypeGuard[type[Model]]:
     if not (isinstance(value, type) and issubclass(value, Model)):
         return False
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from redisom_lite.cli import commands
 from redisom_lite.cli.output import Output
@@ -16,12 +16,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        return asyncio.run(options.run(options, Output(as_json=options.json)))
+        run: commands.Command = options.run
+        return asyncio.run(_status(run(options, Output(as_json=options.json))))
     except (RedisomError, commands.UsageError) as error:
         print(f"redisom: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         return 0
+
+
+async def _status(running: Awaitable[int]) -> int:
+    return await running
 
 
 def _parser() -> argparse.ArgumentParser:

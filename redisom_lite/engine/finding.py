@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redisom_lite.engine.declare import declare, require_ready, waiting
-from redisom_lite.engine.scripts import load
 from redisom_lite.engine.node import Arg
+from redisom_lite.engine.scripts import load
 from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import AccessDeniedError, IndexNotReadyError, ReadOnlyError
 from redisom_lite.plan.ordering import Position
@@ -141,7 +141,9 @@ class Finder:
         args = search.args(self._accepted.get(known, b""), self._budget)
         return (b"EVALSHA", load("find").sha, 1, search.keyspace.registry(search.partition), *args)
 
-    async def tell(self, keyspace: Keyspace, partition: int, told: Sequence[bytes], trace: Trace | None) -> int | None:
+    async def tell(
+        self, keyspace: Keyspace, partition: int, told: Sequence[bytes], trace: Trace | None
+    ) -> int | None:
         """A count that cardinalities alone may answer; None when they do not."""
         base = keyspace.bases[partition]
         if self._accepted.get((base, keyspace.fingerprint), b""):
@@ -174,7 +176,9 @@ class Finder:
             if state != b"*":
                 require_ready(keyspace, state, search.query.indexes)
             self._accepted[known] = state
-        raise IndexNotReadyError(f"{keyspace.schema.model}: the indexes change state faster than they can be read")
+        raise IndexNotReadyError(
+            f"{keyspace.schema.model}: the indexes change state faster than they can be read"
+        )
 
 
 class Search:

@@ -34,7 +34,9 @@ def pick(
         raise _decode_error(keyspace, rows, error) from error
     for at, names in missing.items():
         for name in names:
-            picked[at][name] = model.model_fields[name].get_default(call_default_factory=True, validated_data={})
+            picked[at][name] = model.model_fields[name].get_default(
+                call_default_factory=True, validated_data={}
+            )
     return picked
 
 
@@ -46,7 +48,8 @@ def _missing(places: Sequence[tuple[str, int]], row: Row, width: int) -> list[st
 @lru_cache(maxsize=256)
 def _validator(model: str, specs: tuple[FieldSpec, ...]) -> SchemaValidator:
     fields = {
-        spec.name: core_schema.typed_dict_field(core_schema.nullable_schema(spec.codec.core)) for spec in specs
+        spec.name: core_schema.typed_dict_field(core_schema.nullable_schema(spec.codec.core))
+        for spec in specs
     }
     config = CoreConfig(title=model, hide_input_in_errors=True)
     return SchemaValidator(core_schema.list_schema(core_schema.typed_dict_schema(fields)), config)

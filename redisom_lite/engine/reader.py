@@ -16,11 +16,22 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from redisom_lite.engine.finding import Budget, Decision, Finder, KeysNeededError, Reply, Row, Search, Trace
+from redisom_lite.engine.node import Arg
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import RedisomError
 from redisom_lite.plan.expression import KeyIn
-from redisom_lite.plan.ordering import After, Entry, columns, following, position, rest, score_key, sort, text_key
+from redisom_lite.plan.ordering import (
+    After,
+    Entry,
+    columns,
+    following,
+    position,
+    rest,
+    score_key,
+    sort,
+    text_key,
+)
 from redisom_lite.plan.planner import Path, QueryPlan
 from redisom_lite.plan.program import leaf
 from redisom_lite.plan.telling import telling
@@ -44,7 +55,7 @@ _LISTED: Final = 2000
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What to read of the records a plan finds: the plan, the hash fields (None: all of a row), where to note the cost."""
+    """What to read of the records a plan finds: the hash fields (None: all of a row), and where to note the cost."""
 
     keyspace: Keyspace
     query: QueryPlan
@@ -52,7 +63,7 @@ class Reading:
     trace: Trace | None = None
 
     def behind(self, after: After) -> tuple[Reading, After]:
-        """What comes after a record whose first order column is None: a reading of just those, in what order is left."""
+        """What comes after a record whose first order column is None: just those, in what order is left."""
         texts = after.texts[1:] if len(after.texts) > 1 else ()
         return self.rest(), After(after.member, texts)
 
@@ -81,7 +92,9 @@ class Reading:
 class Reader:
     """Reads for one database. `overdue` and `missing` collect what a write should clean up."""
 
-    def __init__(self, transport: Callable[[], Transport], clustered: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, transport: Callable[[], Transport], clustered: Callable[[], bool] = lambda: False
+    ) -> None:
         self._transport = transport
         self._clustered = clustered
         self.budget = Budget()
@@ -119,14 +132,16 @@ class Reader:
         replies = _unrefused(await self._transport().commands(commands, retry=True))
         return [keyspace.whole(member, row) for member, row in zip(members, replies, strict=True)]
 
-    async def load_sliding(self, keyspace: Keyspace, members: Sequence[bytes], ttl_ms: int) -> list[Row | None]:
+    async def load_sliding(
+        self, keyspace: Keyspace, members: Sequence[bytes], ttl_ms: int
+    ) -> list[Row | None]:
         """As `load`, and give each record found a lifetime of `ttl_ms` from now, in the same step."""
         rows: dict[bytes, Row | None] = {}
         for partition, group in _by_partition(keyspace, members).items():
             for first in range(0, len(group), FETCHED):
                 part = group[first : first + FETCHED]
                 keys = [keyspace.record_key(member) for member in part]
-                args = [keyspace.bases[partition], ttl_ms, *part, *keyspace.names]
+                args: list[Arg] = [keyspace.bases[partition], ttl_ms, *part, *keyspace.names]
                 reply = await self._transport().call(load("slide"), keys, args)
                 rows.update((m, row and keyspace.whole(m, row)) for m, row in zip(part, reply, strict=True))
         return [rows[member] for member in members]
@@ -169,7 +184,9 @@ class Reader:
                 if number is not None:
                     return number
             total, listed, doubtful = 0, set[bytes](), set[bytes]()
-            search = Search(keyspace, partition, reading.query, mode=b"count", verify=keyspace.schema.evictable)
+            search = Search(
+                keyspace, partition, reading.query, mode=b"count", verify=keyspace.schema.evictable
+            )
             async for reply in self._run(search, reading.trace):
                 total += reply.head.found - len(reply.members)
                 listed.update(reply.members)
@@ -184,7 +201,7 @@ class Reader:
             return None
         counted: dict[bytes, tuple[bytes, int]] = {}
         for partition, base in enumerate(keyspace.bases):
-            args = [base, keyspace.fingerprint, spec.name.encode(), _LISTED]
+            args: list[Arg] = [base, keyspace.fingerprint, spec.name.encode(), _LISTED]
             flat = await self._transport().call(load("facets"), [keyspace.registry(partition)], args)
             if flat is None:
                 return None
@@ -204,7 +221,9 @@ class Reader:
             async for reply in self._run(search, reading.trace):
                 if reply.members:
                     gone = await self._gone(reading.keyspace, reply.doubtful)
-                    return len(gone) < len(reply.members) or bool(await self._candidates(reading, None, None, verify=True))
+                    return len(gone) < len(reply.members) or bool(
+                        await self._candidates(reading, None, None, verify=True)
+                    )
             return False
 
         return any(await _on_partitions(reading.keyspace, one))
@@ -238,7 +257,12 @@ class Reader:
             listed: dict[bytes, tuple[bytes | None, ...]] = {}
             doubtful = set[bytes]()
             search = Search(
-                keyspace, partition, reading.query, mode=b"tally", wanted=specs, verify=keyspace.schema.evictable
+                keyspace,
+                partition,
+                reading.query,
+                mode=b"tally",
+                wanted=specs,
+                verify=keyspace.schema.evictable,
             )
             async for reply in self._run(search, reading.trace):
                 for at in range(0, len(reply.keys), width + 1):
@@ -256,7 +280,12 @@ class Reader:
         """What the server would do first for the rows of a plan."""
         limit, offset = query.selection.limit or 0, query.selection.offset
         search = Search(
-            keyspace, partition, query, mode=b"plan", limit=limit + offset if limit else 0, ties=not query.single
+            keyspace,
+            partition,
+            query,
+            mode=b"plan",
+            limit=limit + offset if limit else 0,
+            ties=not query.single,
         )
         return await self._finder.decide(search)
 
@@ -271,7 +300,9 @@ class Reader:
                 search = Search(keyspace, partition, narrowed, mode=b"rows", names=reading.hash_fields)
                 async for reply in self._run(search, reading.trace):
                     rows.update(zip(reply.members, reading.whole_rows(reply.rows), strict=True))
-        return await self._confirmed(reading, [(member, rows[member]) for member in members if member in rows])
+        return await self._confirmed(
+            reading, [(member, rows[member]) for member in members if member in rows]
+        )
 
     # How.
 
@@ -345,10 +376,11 @@ class Reader:
         wanted = columns(reading.query.selection.order)
         for _ in range(_TRIES):
             candidates = await self._candidates(reading, limit + offset + lost, after, stream=stream)
-            taken, seen, at = [], 0, offset
+            taken = list[Found]()
+            seen, at = 0, offset
             while len(taken) < limit and at < len(candidates):
                 part = candidates[at : at + min(FETCHED, limit - len(taken))]
-                found = {member: row for member, row in await self.fetch(reading, [entry.member for entry in part])}
+                found = dict(await self.fetch(reading, [entry.member for entry in part]))
                 taken += [
                     (entry.member, found[entry.member])
                     for entry in part
@@ -434,7 +466,9 @@ class Reader:
             for n, member in enumerate(reply.members):
                 if member not in gone:
                     keys = reply.keys[n * width : (n + 1) * width]
-                    found[member] = tuple(score_key(spec, key) for spec, key in zip(wanted, keys, strict=True))
+                    found[member] = tuple(
+                        score_key(spec, key) for spec, key in zip(wanted, keys, strict=True)
+                    )
             if needed is not None:
                 search.limit = max(1, needed - len(found))
         return _Keys(found, tail, complete)
@@ -460,10 +494,10 @@ class Reader:
             raise done
         if not query.clauses:
             return list(zip(members, reading.whole_rows(done), strict=True))
-        verdict = done.pop()
-        if not isinstance(verdict, list) or verdict[0] != b"R" or verdict[1][4]:
+        verdict: Any = done.pop()
+        if isinstance(verdict, RedisomError) or verdict[0] != b"R" or verdict[1][4]:
             return await self.fetch(reading, members)  # the script was lost, or ran out of time
-        kept = set(verdict[2])
+        kept: set[bytes] = {*verdict[2]}
         rows = zip(members, reading.whole_rows(done), strict=True)
         return [(member, row) for member, row in rows if member in kept]
 
@@ -562,7 +596,7 @@ def _keys_of(wanted: Sequence[FieldSpec], row: Row) -> tuple[Any, ...]:
 
 
 def _still(entry: Entry, keys: tuple[Any, ...]) -> bool:
-    """Whether a record is where it was; an entry from the rest of an order has no keys for the columns that are None."""
+    """Whether a record is where it was; an entry from the rest of an order has no keys for columns that are None."""
     absent = len(keys) - len(entry.keys)
     return keys[absent:] == entry.keys and all(key is None for key in keys[:absent])
 
@@ -593,7 +627,9 @@ async def _on_partitions(keyspace: Keyspace, work: Callable[[int], Coroutine[Any
     """The work on every partition, at once; the first failure is raised when all have ended."""
     if len(keyspace.bases) == 1:
         return [await work(0)]
-    parts = await asyncio.gather(*(work(number) for number in range(len(keyspace.bases))), return_exceptions=True)
+    parts = await asyncio.gather(
+        *(work(number) for number in range(len(keyspace.bases))), return_exceptions=True
+    )
     done: list[T] = []
     for part in parts:
         if isinstance(part, BaseException):

@@ -68,19 +68,18 @@ class Writer:
         self._scripted = False
         self._introduced: set[tuple[Keyspace, int]] = set()
 
-    async def apply(self, changes: Sequence[Change], *, each: bool = False, sweep: int = _SWEPT_PER_STEP) -> Applied:
+    async def apply(
+        self, changes: Sequence[Change], *, each: bool = False, sweep: int = _SWEPT_PER_STEP
+    ) -> Applied:
         """Apply changes that share a slot, in one step.
 
         All of them or none, the first failure raised as its error; with `each`, those that can be, the others'
         failures returned.
         """
         step = Step(changes, each=each, sweep=sweep)
-        for attempt in range(2):
+        applied = await self._send(step)
+        if applied.failures and await self.bury(step, applied.failures):
             applied = await self._send(step)
-            if not applied.failures or attempt:
-                break
-            if not await self.bury(step, applied.failures):
-                break
         if applied.failures and not each:
             first = applied.failures[0]
             raise error_of(step.keyspace_of(first), first)
@@ -129,9 +128,10 @@ class Writer:
         return Sending(step, stamp, operation, args)
 
     async def settle(self, sending: Sending, reply: Any) -> Applied | None:
-        """Read the script's answer. None: nothing was written; what stood in the way is settled, stamp and send again."""
+        """Read the script's answer. None: nothing was written, the obstacle is settled: stamp and send again."""
         step = sending.step
-        match reply[0]:
+        code: bytes = reply[0]
+        match code:
             case b"O":
                 waiting = self._acknowledged.setdefault(step.operations, deque(maxlen=4096))
                 waiting.append(sending.operation + packed(reply))
@@ -139,7 +139,8 @@ class Writer:
             case b"F":
                 return step.applied(reply)
             case b"M":
-                keyspace, partition = step.models[reply[1] - 1]
+                position: int = reply[1] - 1
+                keyspace, partition = step.models[position]
                 await declare(self._transport(), keyspace, partition, writer=True)
             case _:
                 self._skew += reply[1] - int(sending.stamp)
@@ -184,7 +185,9 @@ class Sending:
 class Step:
     """Mutations on their way to the server: the models and record keys they name, each once."""
 
-    def __init__(self, changes: Sequence[Change], *, each: bool = False, sweep: int = _SWEPT_PER_STEP) -> None:
+    def __init__(
+        self, changes: Sequence[Change], *, each: bool = False, sweep: int = _SWEPT_PER_STEP
+    ) -> None:
         self._mode = b"each" if each else b"all"
         self._sweep = sweep
         self._changes = changes
@@ -215,7 +218,9 @@ class Step:
     def keyspace_of(self, failure: Failure) -> Keyspace:
         return self._changes[failure.position][0]
 
-    def args(self, stamp: bytes, operation: bytes, window: bytes, acknowledged: Sequence[bytes]) -> list[bytes]:
+    def args(
+        self, stamp: bytes, operation: bytes, window: bytes, acknowledged: Sequence[bytes]
+    ) -> list[bytes]:
         """The script's ARGV."""
         words = [stamp, operation, window, self._mode, b"%d" % len(acknowledged), *acknowledged]
         words.append(b"%d" % len(self.models))
@@ -242,7 +247,8 @@ class Step:
 def packed(reply: Any) -> bytes:
     """A reply as apply.lua packs it behind its operation token."""
     if isinstance(reply, list):
-        return b"l%d:%b" % (len(reply), b"".join(packed(item) for item in reply))
+        items: list[Any] = reply
+        return b"l%d:%b" % (len(items), b"".join(packed(item) for item in items))
     text = reply if isinstance(reply, bytes) else b"%d" % reply
     return b"%b%d:%b" % (b"s" if isinstance(reply, bytes) else b"i", len(text), text)
 
@@ -280,14 +286,18 @@ def error_of(keyspace: Keyspace, failure: Failure) -> RedisomError:
     match failure.code:
         case "exists":
             return AlreadyExistsError(
-                f"{model}: a record with this key exists: save() replaces it, update() changes it", model=model
+                f"{model}: a record with this key exists: save() replaces it, update() changes it",
+                model=model,
             )
         case "missing":
             return NotFoundError(
-                f"{model}: there is no record with this key (it was deleted, or its lifetime has ended)", model=model
+                f"{model}: there is no record with this key (it was deleted, or its lifetime has ended)",
+                model=model,
             )
         case "version":
-            return ConflictError(f"{model}: the record has changed since it was read: refresh() and try again")
+            return ConflictError(
+                f"{model}: the record has changed since it was read: refresh() and try again"
+            )
         case "unique":
             field = failure.details[0].decode()
             owner = keyspace.schema.key.codec.of_member(failure.details[1])

@@ -1,7 +1,7 @@
 """Conditions as data: what `Product.price < 5` builds, before anything is planned.
 
-A condition is a frozen tree of `And`, `Or`, `Not` over leaves. Operands are already encoded by the column's codec when a
-leaf is made, so a wrong type fails where it is written. `&`, `|` and `~` combine; truth has no meaning here, and
+A condition is a frozen tree of `And`, `Or`, `Not` over leaves. Operands are already encoded by the column's codec
+when a leaf is made, so a wrong type fails where it is written. `&`, `|` and `~` combine; truth has no meaning here, and
 asking for it raises, so that `and`, `or`, `not` and `a < x < b` cannot silently lose a condition.
 """
 
@@ -20,10 +20,10 @@ class Condition:
     __slots__ = ()
 
     def __and__(self, other: Condition) -> Condition:
-        return And((self, other)) if isinstance(other, Condition) else NotImplemented
+        return And((self, _condition(other)))
 
     def __or__(self, other: Condition) -> Condition:
-        return Or((self, other)) if isinstance(other, Condition) else NotImplemented
+        return Or((self, _condition(other)))
 
     def __invert__(self) -> Condition:
         return Not(self)
@@ -33,6 +33,15 @@ class Condition:
             "a condition has no truth value: combine conditions with & | ~ (not `and`, `or`, `not`), "
             "and write a chained comparison as column.between(low, high)"
         )
+
+
+def _condition(value: object) -> Condition:
+    """What stands beside a condition must be one: an unindexed field, say, compares to a plain bool."""
+    if isinstance(value, Condition):
+        return value
+    raise TypeError(
+        f"a condition combines with conditions, not with {type(value).__name__}: compare indexed columns"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,9 +138,9 @@ def _merge(one: Condition, other: Condition) -> Condition | None:
         case KeyIn(), KeyIn():
             shared = tuple(member for member in one.members if member in set(other.members))
             return KeyIn(one.field, shared) if shared else NEVER
-        case (NumberRange() | LexRange(), IsNone()) | (IsNone(), NumberRange() | LexRange()) if (
-            one.field is other.field
-        ):
+        case ((NumberRange(spec) | LexRange(spec)), IsNone(empty)) if spec is empty:
+            return NEVER
+        case IsNone(empty), (NumberRange(spec) | LexRange(spec)) if spec is empty:
             return NEVER
         case _:
             return None
@@ -151,7 +151,9 @@ def _merged_numbers(one: NumberRange, other: NumberRange) -> Condition:
     if other.low is not None and (low is None or _tighter(other.low, other.low_open, low, low_open, 1)):
         low, low_open = other.low, other.low_open
     high, high_open = one.high, one.high_open
-    if other.high is not None and (high is None or _tighter(other.high, other.high_open, high, high_open, -1)):
+    if other.high is not None and (
+        high is None or _tighter(other.high, other.high_open, high, high_open, -1)
+    ):
         high, high_open = other.high, other.high_open
     merged = NumberRange(one.field, low, high, low_open, high_open)
     return NEVER if _empty(merged) else merged
@@ -194,12 +196,14 @@ def numbers_apart(ranges: Sequence[NumberRange]) -> bool:
 
 
 def _by_low(one: NumberRange, other: NumberRange) -> int:
-    assert one.low is not None and other.low is not None
+    assert one.low is not None
+    assert other.low is not None
     return compare(one.low, other.low)
 
 
 def _before(one: NumberRange, other: NumberRange) -> bool:
-    assert one.high is not None and other.low is not None
+    assert one.high is not None
+    assert other.low is not None
     order = compare(one.high, other.low)
     return order < 0 or (order == 0 and (one.high_open or other.low_open))
 

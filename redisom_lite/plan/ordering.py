@@ -110,7 +110,9 @@ def _by_column(pairs: list[tuple[Entry, P]], column: int, *, descending: bool) -
     return valued + [pair for pair in pairs if pair[0].keys[column] is None]
 
 
-def following(pairs: Iterable[tuple[Entry, P]], order: Sequence[Term], after: After | None) -> list[tuple[Entry, P]]:
+def following(
+    pairs: Iterable[tuple[Entry, P]], order: Sequence[Term], after: After | None
+) -> list[tuple[Entry, P]]:
     """Sort, and keep what comes after the end of a page."""
     if after is None:
         return sort(pairs, order)

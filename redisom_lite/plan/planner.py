@@ -84,7 +84,9 @@ class QueryPlan:
         order = self.selection.order
         if len(order) < 2:
             return True
-        return len(order) == 2 and order[1].field.kind is Kind.KEY and order[0].descending == order[1].descending
+        return (
+            len(order) == 2 and order[1].field.kind is Kind.KEY and order[0].descending == order[1].descending
+        )
 
     def paths_for(self, *, every: bool) -> tuple[Path, ...]:
         """The paths worth weighing: `every` for the first records in order, else those that hold all answers.
@@ -184,7 +186,11 @@ def _rank(clause: Condition) -> int:
 
 def _exact(clause: Condition) -> bool:
     """Whether the reads of a clause hold nothing else."""
-    return all(_exact(item) for item in clause.items) if isinstance(clause, Or) else not isinstance(clause, And | Not)
+    return (
+        all(_exact(item) for item in clause.items)
+        if isinstance(clause, Or)
+        else not isinstance(clause, And | Not)
+    )
 
 
 def _composite_paths(

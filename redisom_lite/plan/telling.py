@@ -7,7 +7,7 @@ from redisom_lite.plan.program import Instruction
 
 
 def telling(query: QueryPlan) -> list[bytes] | None:
-    """The keys whose inexact values would spoil the count, then the reads, each list counted; None for other queries."""
+    """The keys whose inexact values would spoil the count, then the reads, each list counted; None for others."""
     paths = query.paths_for(every=False)
     if len(paths) != 1 or len(paths[0].covers) != len(query.clauses):
         return None

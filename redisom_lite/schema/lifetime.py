@@ -35,7 +35,9 @@ def milliseconds(lifetime: Lifetime, what: str = "a lifetime") -> int:
     if ms <= 0:
         raise ConstraintError(f"{what} must be more than zero: to remove a record, delete it")
     if ms > _LONGEST:
-        raise ConstraintError(f"{what} is longer than 1,000 years: leave it out, and the record stays for good")
+        raise ConstraintError(
+            f"{what} is longer than 1,000 years: leave it out, and the record stays for good"
+        )
     return ms
 
 

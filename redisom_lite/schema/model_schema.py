@@ -109,6 +109,6 @@ DEADLINE: Final = "@due"
 
 @cache
 def deadline_of(schema: ModelSchema) -> FieldSpec:
-    """The deadline of a model's records as a number to order by, in ms since 1970; its place is behind the row's end."""
+    """The deadline of a model's records as a number to order by, in ms since 1970; its place is behind the row."""
     position = len(schema.fields) + 1 + schema.versioned
     return FieldSpec(schema.model, DEADLINE, position, Kind.NUMBER, INT)

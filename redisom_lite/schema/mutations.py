@@ -114,7 +114,9 @@ def put(
     return Mutation(b"put", member, (condition, lifetime, *fields, *items)), row
 
 
-def dirty(schema: ModelSchema, stored: Sequence[bytes | None], values: Mapping[str, Any], row: Row) -> list[FieldSpec]:
+def dirty(
+    schema: ModelSchema, stored: Sequence[bytes | None], values: Mapping[str, Any], row: Row
+) -> list[FieldSpec]:
     """The fields whose values differ from the stored texts; texts that differ but mean the same do not count."""
     return [
         spec
@@ -180,7 +182,9 @@ class Step:
     bounds: tuple[tuple[bytes, bytes], ...]
 
 
-def increase(member: bytes, steps: Sequence[Step], *, version: int | None = None, lifetime: bytes = KEEP) -> Mutation:
+def increase(
+    member: bytes, steps: Sequence[Step], *, version: int | None = None, lifetime: bytes = KEEP
+) -> Mutation:
     """Add to numbers on the server; its result is their new texts, then the version (1 when there is none)."""
     args = [b"" if version is None else b"%d" % version, lifetime, b"%d" % len(steps)]
     for step in steps:
@@ -190,7 +194,9 @@ def increase(member: bytes, steps: Sequence[Step], *, version: int | None = None
     return Mutation(b"inc", member, tuple(args))
 
 
-def mend(schema: ModelSchema, member: bytes, values: Mapping[str, Any], row: Row, absent: Iterable[str]) -> Mutation:
+def mend(
+    schema: ModelSchema, member: bytes, values: Mapping[str, Any], row: Row, absent: Iterable[str]
+) -> Mutation:
     """Index a stored record anew from the values read of it; its result is 0 if they are not what is stored any more.
 
     `row` is that of `values`, with the defaults of the fields named in `absent`, which the record lacks.

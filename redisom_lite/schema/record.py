@@ -7,7 +7,6 @@ record is an update of that record too, and never brings back one that has gone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -26,15 +25,14 @@ class State:
     """What is known of the stored record of a loaded or saved object.
 
     `row` holds the stored texts in the order of the schema's fields, `None` for a field whose value is
-    `None`, or a mapping of just those that were read. `version` is that of a versioned model. `manager` is
-    the one that created or loaded the object.
+    `None`. `version` is that of a versioned model. `manager` is the one that created or loaded the object.
     """
 
     __slots__ = ("manager", "row", "version")
 
     def __init__(
         self,
-        row: list[bytes | None] | Mapping[str, bytes | None],
+        row: list[bytes | None],
         version: int | None = None,
         manager: object | None = None,
     ) -> None:

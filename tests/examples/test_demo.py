@@ -29,7 +29,9 @@ def test_demo_on_a_real_server_agrees_with_sqlite(real_url: str) -> None:
 
 
 async def test_demo_with_a_different_answer_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = questions.Question("wrong", demo.Flight.objects.find(), "SELECT count(*) + 1 FROM flights", questions.count)
+    wrong = questions.Question(
+        "wrong", demo.Flight.objects.find(), "SELECT count(*) + 1 FROM flights", questions.count
+    )
     monkeypatch.setattr(demo, "QUESTIONS", [wrong])
     assert demo.summary(await demo.tour("memory://demo-wrong", 20)) == 1
 

@@ -1,8 +1,8 @@
 """Every Python block of the README and docs runs, a page's blocks in order, and prints what its comments say.
 
-A page runs on a database of its own in memory. Blocks that await run in the page's event loop, the others outside of any,
-so that they may call `asyncio.run`. `print(x)  # y` promises the output `y`. A comment `<!-- not run: reason -->` on the
-line before leaves a block out.
+A page runs on a database of its own in memory. Blocks that await run in the page's event loop, the others outside
+of any, so that they may call `asyncio.run`. `print(x)  # y` promises the output `y`. A comment `<!-- not run:
+reason -->` on the line before leaves a block out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from redisom_lite import Database
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-BLOCK = re.compile(r"^(?P<skip><!-- not run: .+ -->\n)?```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^(?P<skip><!-- not run: .+ -->\n)?```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 PROMISE = re.compile(r"^\s*print\(.*\)  # (.*)$", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
 
