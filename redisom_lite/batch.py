@@ -1,24 +1,29 @@
 """`Batch`: different reads and writes in one round trip, each with its own result or error.
 
 Unlike a transaction it promises nothing about the whole: other writers may come in between, and what fails leaves the
-others alone. The calls take effect in the order they were made.
+others alone. The calls take effect in the order they were made (on a cluster: the calls about one slot).
+
+A write that the server could not judge yet (it lacks the script, or the model's declaration) is sent again together
+with everything behind it, so that the order stays: a write among these that has been applied answers by its operation
+token, a read simply reads again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from redisom_lite.engine.scripts import load
+from redisom_lite.engine.scripts import Script, load
 from redisom_lite.engine.store import Store
-from redisom_lite.engine.writer import Sending, Step
+from redisom_lite.engine.transport import Transport
+from redisom_lite.engine.writer import Applied, Sending, Step, error_of
 from redisom_lite.errors import BackendError, QueryError, RedisomError
 from redisom_lite.manager import manager_of
 from redisom_lite.saving import insert_mutation, save_mutation, written
 from redisom_lite.schema import mutations
 from redisom_lite.schema.lifetime import Lifetime, exactly, milliseconds
-from redisom_lite.schema.record import Record, set_state
+from redisom_lite.schema.record import Record, State, set_state
 from redisom_lite.site import Site
 
 if TYPE_CHECKING:
@@ -26,6 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
+
+_ROUNDS: Final = 6
 
 
 class Handle(Generic[T]):
@@ -58,15 +65,21 @@ class Handle(Generic[T]):
 
 @dataclass(slots=True)
 class _Call:
-    """One call: what is sent, and what its reply means."""
+    """One call: what is sent, what its reply means, and, once it is known, what came of it."""
 
     handle: Handle[Any]
     site: Site[Any]
-    member: bytes
     read: Callable[[Any], Any]
-    mutation: mutations.Mutation | None = None
-    command: tuple[bytes, ...] = ()
+    command: tuple[Any, ...]
+    mutation: mutations.Mutation | None
+    script: Script | None
     sending: Sending | None = None
+
+    def words(self) -> tuple[Any, ...]:
+        """The command to send; a script without its digest or text, which `_with_script` adds."""
+        if self.sending is None:
+            return self.command
+        return (len(self.sending.step.keys), *self.sending.step.keys, *self.sending.args)
 
 
 class Batch:
@@ -75,59 +88,64 @@ class Batch:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._calls: list[_Call] = []
+        self._saved: dict[int, State] = {}
+        self._ended = False
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: object, *exc: object) -> None:
-        if kind is None:
-            await self._send()
+        self._ended = True
+        if kind is None and self._calls:
+            await self._send(self._calls)
 
     # Reads.
 
     def get(self, model: type[R], pk: Any) -> Handle[R]:
         """The record with this key; the result raises `NotFoundError` when there is none."""
         site = self._site(model)
+        member = site.member_of(pk)
 
         def read(row: Any) -> R:
-            whole = site.keyspace.whole(member, row)
-            if whole is None:
+            found = _object(site, member, row)
+            if found is None:
                 raise site.not_found()
-            return site.object(whole)
+            return found
 
-        member = site.member_of(pk)
         return self._read(site, member, read)
 
     def get_or_none(self, model: type[R], pk: Any) -> Handle[R | None]:
         """The record with this key, or None."""
         site = self._site(model)
         member = site.member_of(pk)
+        return self._read(site, member, lambda row: _object(site, member, row))
 
-        def read(row: Any) -> R | None:
-            whole = site.keyspace.whole(member, row)
-            return None if whole is None else site.object(whole)
-
-        return self._read(site, member, read)
+    def get_many(self, model: type[R], pks: Iterable[Any]) -> list[Handle[R | None]]:
+        """A handle for each of these keys, in their order."""
+        return [self.get_or_none(model, pk) for pk in pks]
 
     def exists(self, model: type[Record], pk: Any) -> Handle[bool]:
         """Whether there is a record with this key."""
         site = self._site(model)
         member = site.member_of(pk)
         command = (b"EXISTS", site.keyspace.record_key(member))
-        handle = Handle[bool]()
-        return self._add(handle, _Call(handle, site, member, bool, command=command))
+        return self._add(site, bool, command=command)
 
     def _read(self, site: Site[Any], member: bytes, read: Callable[[Any], T]) -> Handle[T]:
-        command = (b"HMGET", site.keyspace.record_key(member), *site.keyspace.names)
-        handle = Handle[T]()
-        return self._add(handle, _Call(handle, site, member, read, command=command))
+        keyspace = site.keyspace
+        key = keyspace.record_key(member)
+        if not site.sliding or site.ttl_ms is None:
+            return self._add(site, read, command=(b"HMGET", key, *keyspace.names))
+        base = keyspace.bases[keyspace.partition(member)]
+        slide = (1, key, base, site.ttl_ms, member, *keyspace.names)
+        return self._add(site, lambda rows: read(rows[0]), command=slide, script=load("slide"))
 
     # Writes.
 
     def save(self, record: R, *, ttl: Lifetime | None = None) -> Handle[R]:
         """Save this object, as it is now."""
         site = self._site_of(record)
-        mutation, row = save_mutation(site, record, ttl)
+        mutation, row = save_mutation(site, record, ttl, self._saved)
         return self._write(site, mutation, lambda version: _stored(site, record, row, version))
 
     def insert(self, record: R, *, ttl: Lifetime | None = None) -> Handle[R]:
@@ -154,11 +172,21 @@ class Batch:
         )
 
     def _write(self, site: Site[Any], mutation: mutations.Mutation, read: Callable[[Any], T]) -> Handle[T]:
-        handle = Handle[T]()
-        return self._add(handle, _Call(handle, site, mutation.member, read, mutation=mutation))
+        return self._add(site, read, mutation=mutation, script=load("apply"))
 
-    def _add(self, handle: Handle[T], call: _Call) -> Handle[T]:
-        self._calls.append(call)
+    def _add(
+        self,
+        site: Site[Any],
+        read: Callable[[Any], T],
+        *,
+        command: tuple[Any, ...] = (),
+        mutation: mutations.Mutation | None = None,
+        script: Script | None = None,
+    ) -> Handle[T]:
+        if self._ended:
+            raise QueryError("this batch has ended: make its calls inside its block")
+        handle = Handle[T]()
+        self._calls.append(_Call(handle, site, read, command, mutation, script))
         return handle
 
     def _site(self, model: type[R]) -> Site[R]:
@@ -174,43 +202,97 @@ class Batch:
 
     # The end.
 
-    async def _send(self) -> None:
-        calls, self._calls = self._calls, []
-        if not calls:
-            return
-        writer, script = self._store.backend.writer, load("apply")
-        commands: list[tuple[Any, ...]] = []
-        for call in calls:
-            if call.mutation is not None:
-                call.sending = writer.stamp(Step([(call.site.keyspace, call.mutation)]))
-                keys = call.sending.step.keys
-                commands.append((b"EVALSHA", script.sha, len(keys), *keys, *call.sending.args))
-            else:
-                commands.append(call.command)
-        for call, reply in zip(
-            calls, await self._store.transport.commands(commands, retry=True), strict=True
-        ):
-            await self._settle(call, reply)
+    async def _send(self, calls: list[_Call]) -> None:
+        backend = self._store.backend
+        transport = backend.connections.transport()
+        outcomes: list[Any] = []
+        unscripted: set[tuple[bytes, bytes]] = set()
+        first = 0
+        for _ in range(_ROUNDS):
+            for call in calls[first:]:
+                if call.mutation is not None and call.sending is None:
+                    call.sending = backend.writer.stamp(Step([(call.site.keyspace, call.mutation)]))
+            outcomes[first:] = await self._round(transport, calls[first:], unscripted)
+            unjudged = [n for n in range(first, len(calls)) if outcomes[n] is None]
+            if not unjudged:
+                break
+            first = unjudged[0]
+        for call, outcome in zip(calls, outcomes, strict=True):
+            _settle(call, outcome)
 
-    async def _settle(self, call: _Call, reply: Any) -> None:
+    async def _round(
+        self, transport: Transport, calls: list[_Call], unscripted: set[tuple[bytes, bytes]]
+    ) -> list[Any]:
+        """Send calls; what came of each: a reply, an error, or None where it has to be sent again."""
+        commands = [_with_script(call, unscripted) for call in calls]
         try:
-            call.handle._set(call.read(await self._result(call, reply)))  # pyright: ignore[reportPrivateUsage]
+            replies = await transport.commands(commands, retry=True)
         except RedisomError as error:
-            call.handle._fail(error)  # pyright: ignore[reportPrivateUsage]  # the two are one
+            for call in self._calls:
+                call.handle._fail(error)  # pyright: ignore[reportPrivateUsage]
+            raise
+        return [
+            await self._judge(call, reply, unscripted) for call, reply in zip(calls, replies, strict=True)
+        ]
 
-    async def _result(self, call: _Call, reply: Any) -> Any:
-        writer = self._store.backend.writer
-        if isinstance(reply, BackendError) and reply.code == "NOSCRIPT":
-            reply = None
-        if isinstance(reply, RedisomError):
-            raise reply
-        if call.sending is None or call.mutation is None:
+    async def _judge(self, call: _Call, reply: Any, unscripted: set[tuple[bytes, bytes]]) -> Any:
+        if call.script is not None and isinstance(reply, BackendError) and reply.code == "NOSCRIPT":
+            unscripted.add(_place(call))
+            return None
+        if call.sending is None or isinstance(reply, RedisomError):
             return reply
-        applied = None if reply is None else await writer.settle(call.sending, reply)
-        if applied is None or applied.failures:
-            # nothing was written: send it on its own, which settles what stood in the way or raises why it cannot be
-            return await writer.one(call.site.keyspace, call.mutation)
-        return applied.results[0]
+        writer, sending = self._store.backend.writer, call.sending
+        applied = await writer.settle(sending, reply)
+        if applied is None or (applied.failures and await writer.bury(sending.step, applied.failures)):
+            call.sending = None  # nothing was written, and what stood in the way is settled
+            return None
+        return applied
+
+
+def _place(call: _Call) -> tuple[bytes, bytes]:
+    """A script at a model's place, where a server either has it or not."""
+    assert call.script is not None
+    return call.script.sha, call.site.keyspace.bases[0]
+
+
+def _with_script(call: _Call, unscripted: set[tuple[bytes, bytes]]) -> tuple[Any, ...]:
+    """A call's command; the first of a script that its server lacks brings the text along."""
+    if call.script is None:
+        return call.words()
+    place = _place(call)
+    if place in unscripted:
+        unscripted.discard(place)
+        return (b"EVAL", call.script.text, *call.words())
+    return (b"EVALSHA", call.script.sha, *call.words())
+
+
+def _settle(call: _Call, outcome: Any) -> None:
+    handle = call.handle
+    try:
+        handle._set(call.read(_result(call, outcome)))  # pyright: ignore[reportPrivateUsage]  # the two are one
+    except RedisomError as error:
+        handle._fail(error)  # pyright: ignore[reportPrivateUsage]
+
+
+def _result(call: _Call, outcome: Any) -> Any:
+    match outcome:
+        case RedisomError():
+            raise outcome
+        case None:
+            raise BackendError(
+                "the server and this process do not agree on the model's indexes or on the time"
+            )
+        case Applied(failures=[first, *_]):
+            raise error_of(call.site.keyspace, first)
+        case Applied():
+            return outcome.results[0]
+        case _:
+            return outcome
+
+
+def _object(site: Site[R], member: bytes, row: Any) -> R | None:
+    whole = None if row is None else site.keyspace.whole(member, row)
+    return None if whole is None else site.object(whole)
 
 
 def _stored(site: Site[Any], record: R, row: mutations.Row, version: Any) -> R:

@@ -1,8 +1,8 @@
-"""Checking and rebuilding: the proof, on live data, that every index says what the records say.
+"""Checking: the proof, on live data, that every index says what the records say; and sweeping, to the end.
 
     missing   a record's value that its index does not have
     dangling  an entry about a record that is not there (evicted, or deleted by another program)
-    stale     an entry, a deadline or a memo that contradicts the record
+    stale     an entry, a deadline or a memo that contradicts the record, or a record that does not decode
     orphaned  a record no index knows (written by another program), or a key of an index that is not declared
 
 Overdue records that no sweep has passed yet are no findings: they are invisible already.
@@ -10,7 +10,7 @@ Overdue records that no sweep has passed yet are no findings: they are invisible
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -18,14 +18,11 @@ from redisom_lite import keys
 from redisom_lite.codec import Codec
 from redisom_lite.engine import inspection
 from redisom_lite.engine.declare import declare
-from redisom_lite.engine.hydrate import hydrate
 from redisom_lite.engine.inspection import PAGE, IndexKey, Seen
-from redisom_lite.engine.scripts import load
-from redisom_lite.errors import DecodeError, IndexNotReadyError
-from redisom_lite.schema import mutations
+from redisom_lite.errors import DecodeError
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.model_schema import Kind
-from redisom_lite.schema.record import Record, state_of
+from redisom_lite.schema.record import Record
 from redisom_lite.site import Site
 
 M = TypeVar("M", bound=Record)
@@ -34,7 +31,7 @@ Progress: TypeAlias = Callable[[int, int | None], object]
 
 _EXAMPLES: Final = 20
 _SWEEP: Final = 500
-_TRIES: Final = 20
+_CLOCKS_APART: Final = 1000  # ms; what another program set with EXPIRE is in whole seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +80,9 @@ async def check(site: Site[M], *, repair: bool, progress: Progress | None) -> In
     """See `Manager.check`."""
     report = IndexReport(repaired=repair)
     for partition in range(len(site.keyspace.bases)):
+        # an index of another declaration is taken away below: whoever needs it has to learn that it is no longer whole
+        if repair:
+            await declare(site.store.transport, site.keyspace, partition, writer=True)
         await _check_partition(site, partition, report, repair=repair, progress=progress)
     return report
 
@@ -160,7 +160,7 @@ async def _check_records(site: Site[M], members: list[bytes], report: IndexRepor
         if findings:
             faulty.append(seen.member)
     if repair and faulty:
-        await _mend(site, faulty)
+        await mend(site, faulty)
 
 
 def _findings(site: Site[M], seen: Seen) -> Iterable[tuple[str, str]]:
@@ -171,11 +171,10 @@ def _findings(site: Site[M], seen: Seen) -> Iterable[tuple[str, str]]:
         return
     try:
         record = site.object(list(seen.row))
-        wanted = _wanted(keyspace, record)
+        wanted, stored = _wanted(keyspace, record), _parsed(seen.index or b"")
     except (DecodeError, ValueError):
         yield "stale", "record"
         return
-    stored = _parsed(seen.index or b"")
     for name in sorted(wanted.keys() | stored.keys()):
         ours, theirs = wanted.get(name, set()), stored.get(name, set())
         for _ in ours - theirs:
@@ -201,14 +200,16 @@ def _number_findings(keyspace: Keyspace, record: Record, seen: Seen) -> Iterable
         wanted = spec.codec.score(value)
         if score is None:
             yield "missing", spec.name
-        elif float(score) != wanted.number or (wanted.exact is not None and exact != wanted.decimal):
-            yield "stale", spec.name
+        elif float(score) != wanted.number or exact not in (wanted.exact, wanted.decimal):
+            yield "stale", spec.name  # that an exact form is kept for a value that needs none is no fault
 
 
 def _lifetime_findings(keyspace: Keyspace, seen: Seen) -> Iterable[tuple[str, str]]:
-    if (seen.deadline is None) != (seen.remaining == -1):
+    if seen.due is None and seen.remaining != -1:
+        yield "missing", "deadlines"
+    elif seen.due is not None and (seen.remaining == -1 or abs(seen.due - seen.remaining) > _CLOCKS_APART):
         yield "stale", "deadlines"
-    needs_memo = seen.deadline is not None or keyspace.schema.evictable
+    needs_memo = seen.due is not None or keyspace.schema.evictable
     if needs_memo and seen.memo is None:
         yield "missing", "memos"
     elif seen.memo is not None and seen.memo != seen.index:
@@ -256,125 +257,3 @@ def _parsed(index: bytes) -> dict[str, set[bytes]]:
         claims[name] = payloads
         at += 1
     return claims
-
-
-async def reindex(site: Site[M], progress: Progress | None) -> int:
-    """See `Manager.reindex`."""
-    keyspace = site.keyspace
-    done = 0
-    for partition in range(len(keyspace.bases)):
-        await declare(site.store.transport, keyspace, partition, writer=True)
-        await _ready(site, partition, begin=True)
-        total = await _total(site, partition)
-        async for members in _resumed(site, partition):
-            await _mend(site, members)
-            done += len(members)
-            if progress is not None:
-                progress(done, total)
-        async for suffixes in inspection.scan(site.store.transport, keyspace, partition):
-            found = [
-                inspection.member_of_record(keyspace, suffix)
-                for suffix in suffixes
-                if inspection.is_record(suffix)
-            ]
-            strangers = await _unregistered(
-                site, partition, [member for member in found if member is not None]
-            )
-            for first in range(0, len(strangers), PAGE):
-                await _mend(site, strangers[first : first + PAGE])
-            done += len(strangers)
-        waiting = await _ready(site, partition, begin=False)
-        if waiting:
-            raise IndexNotReadyError(
-                f"{site.name}: {', '.join(waiting)} is written by a process that does not declare it: "
-                "stop or update that process, and run reindex() again"
-            )
-        if progress is not None:
-            progress(done, done)
-    return done
-
-
-async def _resumed(site: Site[Any], partition: int) -> AsyncGenerator[list[bytes]]:
-    """Registered members in key order, from where an earlier run of this declaration stopped."""
-    keyspace = site.keyspace
-    meta, own = keyspace.bases[partition] + b":meta", keyspace.fingerprint + b":"
-    (cursor,) = await site.commands([(b"HGET", meta, b"cursor")])
-    start = b"(" + cursor[len(own) :] if cursor is not None and cursor.startswith(own) else b"-"
-    while True:
-        words = (b"ZRANGEBYLEX", keyspace.registry(partition), start, b"+", b"LIMIT", b"0", b"%d" % PAGE)
-        (members,) = await site.commands([words])
-        if not members:
-            await site.commands([(b"HDEL", meta, b"cursor")])
-            return
-        yield members
-        start = b"(" + members[-1]
-        await site.commands([(b"HSET", meta, b"cursor", own + members[-1])])
-
-
-async def _unregistered(site: Site[Any], partition: int, members: list[bytes]) -> list[bytes]:
-    if not members:
-        return []
-    (scores,) = await site.commands([(b"ZMSCORE", site.keyspace.registry(partition), *members)])
-    return [member for member, score in zip(members, scores, strict=True) if score is None]
-
-
-async def _total(site: Site[Any], partition: int) -> int:
-    (total,) = await site.commands([(b"ZCARD", site.keyspace.registry(partition))])
-    return int(total)
-
-
-async def _ready(site: Site[Any], partition: int, *, begin: bool) -> list[str]:
-    keyspace = site.keyspace
-    waiting = await site.store.transport.call(
-        load("ready"),
-        [keyspace.registry(partition)],
-        [
-            keyspace.bases[partition],
-            b"1" if begin else b"0",
-            keyspace.fingerprint,
-            len(keyspace.indexes),
-            *(word for pair in keyspace.indexes.items() for word in pair),
-        ],
-    )
-    return [name.decode() for name in waiting]
-
-
-async def _mend(site: Site[M], members: list[bytes]) -> None:
-    """Index records anew from what they hold; those that change meanwhile are read again.
-
-    Records whose stored text does not decode, or whose unique value another has, stay as they are: `check` shows them.
-    """
-    for _ in range(_TRIES):
-        batch: list[mutations.Mutation] = []
-        for member, row in zip(
-            members, await site.store.backend.reader.load(site.keyspace, members), strict=True
-        ):
-            if row is None:
-                batch.append(mutations.look(member, site.keyspace.tags))
-                continue
-            absent = _absent(site.keyspace, row)
-            try:
-                record = hydrate(site.model, site.keyspace, row, site.manager)
-                state: Any = state_of(record)
-                batch.append(mutations.mend(site.schema, member, record.__dict__, state.row, absent))
-            except (DecodeError, ValueError):
-                continue
-        if not batch:
-            return
-        applied = await site.apply(batch)
-        failed = {failure.position for failure in applied.failures}
-        members = [
-            mutation.member
-            for number, mutation in enumerate(batch)
-            if mutation.name == b"mend" and number not in failed and applied.results[number] == 0
-        ]
-        if not members:
-            return
-
-
-def _absent(keyspace: Keyspace, row: list[bytes | None]) -> list[str]:
-    """The fields a record lacks, as opposed to those whose value is None."""
-    width = len(keyspace.schema.fields)
-    nulls = (row[width] or b"").split(b",")
-    names = zip(keyspace.field_names, row[:width], strict=True)
-    return [name for name, text in names if text is None and name.encode() not in nulls]

@@ -26,6 +26,7 @@ from redisom_lite.errors import AlreadyExistsError, DeclarationError, QueryError
 from redisom_lite.plan.expression import Condition, NumberRange, Term
 from redisom_lite.plan.planner import Selection
 from redisom_lite.query import Query, Source
+from redisom_lite.reindexing import reindex
 from redisom_lite.saving import insert_mutation, written
 from redisom_lite.schema import mutations
 from redisom_lite.schema.lifetime import Lifetime, milliseconds
@@ -228,7 +229,7 @@ class Manager(Objects, Generic[M]):
         bounded steps; after a kill, the next run goes on where the last stopped. `IndexNotReadyError` when a process
         that does not declare the index has written meanwhile.
         """
-        return await checking.reindex(self.site(), progress)
+        return await reindex(self.site(), progress)
 
     # Queries.
 

@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, suppress
 
+from redisom_lite.engine.background import beside
 from redisom_lite.engine.store import Store
-from redisom_lite.errors import BackendError, RedisomError
+from redisom_lite.errors import RedisomError
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.record import Record
 
@@ -32,20 +33,15 @@ def models_of(store: Store) -> Iterator[type[Record]]:
 @asynccontextmanager
 async def sweeper(store: Store, interval: float) -> AsyncGenerator[None]:
     """Sweep every model of the store each `interval` seconds while the block runs; see `Database.sweeper`."""
-    task = asyncio.create_task(_sweep_forever(store, interval))
-    try:
+    async with beside(_sweep_forever(store, interval)):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def _sweep_forever(store: Store, interval: float) -> None:
     while True:
         for model in list(models_of(store)):
-            # a server that is away, or one that may only be read, is tried again at the next turn
-            with suppress(BackendError):
+            # a server that is away, one that may only be read, a model declared otherwise: tried again next turn
+            with suppress(RedisomError):
                 await _sweep(store, store.keyspace(model.__redisom_schema__))
         await asyncio.sleep(interval)
 

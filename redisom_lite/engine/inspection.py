@@ -16,21 +16,26 @@ from redisom_lite.engine.scripts import load
 from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import RedisomError
 from redisom_lite.schema.keyspace import Keyspace
+from redisom_lite.schema.model_schema import Kind
 
-PAGE: Final = 200
+PAGE: Final = 100
 """Records or entries judged in one step."""
 
-_SCANS: Final = {b"t": b"SSCAN", b"u": b"HSCAN", b"x": b"HSCAN", b"m": b"HSCAN"}
+_SCANS: Final = {b"t": b"SSCAN", b"u": b"HSCAN", b"x": b"HSCAN", b"m": b"HSCAN", b"v": b"HSCAN"}
+_SORTED: Final = {Kind.NUMBER: b"z", Kind.TEXT: b"l"}
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One record and what the indexes say of it, at one instant; texts as stored (see inspect.lua)."""
+    """One record and what the indexes say of it, at one instant; texts as stored (see inspect.lua).
+
+    `due` and `remaining`: how many ms off the end is by the deadline queue and by the key itself (None and -1: none).
+    """
 
     member: bytes
     row: list[bytes | None]
     index: bytes | None
-    deadline: bytes | None
+    due: int | None
     remaining: int
     registered: bool
     memo: bytes | None
@@ -43,8 +48,9 @@ class Seen:
 class IndexKey:
     """One key that holds index entries, by what follows the model's base.
 
-    `kind`: t tag, l text, z number or composite, u unique, x exact values, k registry, d deadlines, m memos; `name` is
-    the field (a composite's tag), `payload` the token where one key stands for one.
+    `kind`: t tag, l text, z number or composite, u unique, x exact values, k registry, d deadlines, m memos,
+    v listing of a tag's tokens; `name` is the field (a composite's tag), `payload` the token where one key
+    stands for one.
     """
 
     suffix: bytes
@@ -105,8 +111,8 @@ async def inspect(transport: Transport, keyspace: Keyspace, members: Sequence[by
         ],
     )
     return [
-        Seen(member, row, index, deadline, remaining, bool(registered), memo, scores, exacts, missing)
-        for member, (row, index, deadline, remaining, registered, memo, scores, exacts, missing) in zip(
+        Seen(member, row, index, due, remaining, bool(registered), memo, scores, exacts, missing)
+        for member, (row, index, due, remaining, registered, memo, scores, exacts, missing) in zip(
             members, reply, strict=True
         )
     ]
@@ -125,7 +131,10 @@ async def unclaimed(
     listed = [(entry.partition(b"\0")[0], member_of(key, entry)) for entry in found]
     reply = await transport.call(
         load("claims"),
-        [_record_key(keyspace, base, member) for _, member in listed],
+        [
+            base + key.suffix if key.kind == b"v" else _record_key(keyspace, base, member)
+            for _, member in listed
+        ],
         [
             base,
             b"1" if drop else b"0",
@@ -143,9 +152,9 @@ async def unclaimed(
 
 
 def member_of(key: IndexKey, entry: bytes) -> bytes:
-    """The primary key (sort form) that an entry is about."""
+    """The primary key (sort form) that an entry is about; empty where it is none of this index's form."""
     if key.kind == b"l":
-        return keys.split_text_member(entry)[1]
+        return entry.partition(keys.TEXT_END)[2]
     return entry.partition(b"\0")[2] if key.kind == b"u" else entry
 
 
@@ -163,14 +172,16 @@ def index_key(keyspace: Keyspace, suffix: bytes) -> IndexKey | None:
     match kind, rest:
         case ((b"k" | b"due" | b"memo"), []):
             return IndexKey(suffix, {b"k": b"k", b"due": b"d", b"memo": b"m"}[kind])
-        case b"i", [name] if name in names and names[name].indexed:
-            return IndexKey(suffix, b"z" if name in keyspace.numbers else b"l", name)
+        case b"i", [name] if name in names and names[name].kind in _SORTED:
+            return IndexKey(suffix, _SORTED[names[name].kind], name)
         case b"x", [name] if name in keyspace.numbers:
             return IndexKey(suffix, b"x", name)
-        case b"u", [name] if name in names:
+        case b"u", [name] if name in names and names[name].kind is Kind.UNIQUE:
             return IndexKey(suffix, b"u", name)
         case b"t", [name, token] if name in keyspace.tags:
             return IndexKey(suffix, b"t", name, token)
+        case b"v", [name] if name in keyspace.tags:
+            return IndexKey(suffix, b"v", name)
         case b"c", [tag, number, token] if any(
             (spec.tag.encode(), spec.range.encode()) == (tag, number) for spec in keyspace.schema.composites
         ):
@@ -185,7 +196,7 @@ def is_record(suffix: bytes) -> bool:
 
 def is_own(suffix: bytes) -> bool:
     """Keys of the model that hold no entries about records."""
-    return suffix in (b":meta", b":op") or suffix.startswith(b":v:")
+    return suffix in (b":meta", b":op")
 
 
 def member_of_record(keyspace: Keyspace, suffix: bytes) -> bytes | None:

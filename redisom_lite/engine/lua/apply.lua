@@ -136,10 +136,12 @@ local function parse_index(text)
   local index, order, pos = {}, {}, 1
   while pos <= #text do
     local _, last, id = find(text, '^([^=]+)=', pos)
+    if not last then break end -- not of our making: check() tells
     local list = {}
     pos = last + 1
     while sub(text, pos, pos) ~= ';' do
       local _, colon, size = find(text, '^(%d+):', pos)
+      if not colon then return index, order end
       list[#list + 1] = sub(text, colon + 1, colon + tonumber(size))
       pos = colon + tonumber(size) + 1
     end

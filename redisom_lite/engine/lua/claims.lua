@@ -1,8 +1,9 @@
 -- claims: which entries of an index key no record claims. With `drop` they are removed, as part of the same step.
 --
--- KEYS  the record key of each entry's member
+-- KEYS  the record key of each entry's member (of a listing: its own key)
 -- ARGV  base drop(1|0) kind name payload suffix | entry (one for each key)... | member (one for each key)...
---       kind: t tag, l text, u unique, z number or composite, x exact value, k registry, d deadline, m memo
+--       kind: t tag, l text, u unique, z number or composite, x exact value, k registry, d deadline, m memo,
+--       v listing of a tag's tokens: one is dangling when its set is gone
 --       name, payload: what the record's _ix would claim; suffix: the index key after the base
 -- reply {positions of dangling entries (no record), positions of stale ones (a record that does not claim them)}
 local base, drop, kind, name, payload, suffix = ARGV[1], ARGV[2] == '1', ARGV[3], ARGV[4], ARGV[5], ARGV[6]
@@ -12,15 +13,17 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local count = #KEYS
 local dangling, stale = {}, {}
 
-local function stored(entry)
+local hash = kind == 'u' or kind == 'x' or kind == 'm' or kind == 'v'
+local function stored(entry, member)
   if kind == 't' then return redis.call('SISMEMBER', key, entry) == 1 end
-  if kind == 'u' or kind == 'x' or kind == 'm' then return redis.call('HEXISTS', key, entry) == 1 end
+  if kind == 'u' then return redis.call('HGET', key, entry) == member end -- it may have another owner by now
+  if hash then return redis.call('HEXISTS', key, entry) == 1 end
   return redis.call('ZSCORE', key, entry) ~= false
 end
 local function remove(entry)
   if kind == 't' then
     redis.call('SREM', key, entry)
-  elseif kind == 'u' or kind == 'x' or kind == 'm' then
+  elseif hash then
     redis.call('HDEL', key, entry)
   else
     redis.call('ZREM', key, entry)
@@ -32,9 +35,11 @@ local function claimed(record, id, wanted)
   local pos = 1
   while pos <= #index do
     local _, last, found = string.find(index, '^([^=]+)=', pos)
+    if not last then return false end
     pos = last + 1
     while string.sub(index, pos, pos) ~= ';' do
       local _, colon, size = string.find(index, '^(%d+):', pos)
+      if not colon then return false end
       if found == id and string.sub(index, colon + 1, colon + tonumber(size)) == wanted then return true end
       pos = colon + tonumber(size) + 1
     end
@@ -45,7 +50,12 @@ end
 
 for n = 1, count do
   local entry, member = ARGV[6 + n], ARGV[6 + count + n]
-  if stored(entry) then
+  if kind == 'v' then
+    if stored(entry) and redis.call('EXISTS', base .. ':t:' .. name .. ':' .. entry) == 0 then
+      dangling[#dangling + 1] = n
+      if drop then remove(entry) end
+    end
+  elseif stored(entry, member) then
     local due = redis.call('ZSCORE', base .. ':due', member)
     local waits = due and tonumber(due) < now -- overdue: the next sweep's business, and no finding
     if not waits then
@@ -55,8 +65,8 @@ for n = 1, count do
       elseif kind == 't' or kind == 'u' then
         if not claimed(KEYS[n], kind .. name, kind == 'u' and entry or payload) then verdict = stale end
       elseif kind == 'l' then
-        local _, last = string.find(entry, '\0\0', 1, true)
-        if not claimed(KEYS[n], 'l' .. name, string.sub(entry, 1, last - 2)) then verdict = stale end
+        local _, last = string.find(entry, '%z%z')
+        if not last or not claimed(KEYS[n], 'l' .. name, string.sub(entry, 1, last - 2)) then verdict = stale end
       elseif kind == 'z' and payload ~= '' then
         if not claimed(KEYS[n], 't' .. name, payload) then verdict = stale end
       end

@@ -7,7 +7,8 @@
 --
 -- :meta holds `format`, `partitions`, `i:<index>` = state|definition, `d:<fingerprint>` = state for readers,
 -- `w:<fingerprint>` for writers. An index new to a model with records is `building`; one that a writer does not know is
--- `dirty`, for that writer's records are not in it. Whatever changes a state sends every process here again.
+-- `dirty`, for that writer's records are not in it. Whatever changes a state sends every process here again, and a reindex
+-- that had stopped half-way back to the start.
 local base, writer, fingerprint, partitions = ARGV[1], ARGV[2] == '1', ARGV[3], ARGV[4]
 local meta = base .. ':meta'
 local empty = redis.call('EXISTS', base .. ':k') == 0
@@ -64,7 +65,7 @@ if writer then
 end
 
 local state = table.concat(waiting, ',')
-if changed and #registered > 0 then redis.call('HDEL', meta, unpack(registered)) end
+if changed then redis.call('HDEL', meta, 'cursor', unpack(registered)) end
 if #dropped > 0 then redis.call('HDEL', meta, unpack(dropped)) end
 changes[#changes + 1] = 'd:' .. fingerprint
 changes[#changes + 1] = state

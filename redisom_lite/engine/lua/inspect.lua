@@ -2,8 +2,9 @@
 --
 -- KEYS  record keys
 -- ARGV  base | n number-field... | n (tag range)... | member (one for each key)... | field...
--- reply for each key {row, _ix, deadline, remaining ms, registered, memo, scores, exacts, missing}
---       row: the fields' values; scores, exacts: one for each number field; missing: entries the record claims and an
+-- reply for each key {row, _ix, due in ms, remaining ms, registered, memo, scores, exacts, missing}
+--       row: the fields' values; due, remaining: how far off the deadline queue and the key itself say the end is (false
+--       and -1 when it has none); scores, exacts: one for each number field; missing: entries the record claims and an
 --       index does not have, as `index field`
 local at = 0
 local function take()
@@ -23,6 +24,9 @@ local function look_up(key, member, index, missing)
     local there
     if kind == 't' then
       there = redis.call('SISMEMBER', base .. ':t:' .. name .. ':' .. payload, member) == 1
+      if payload ~= '%' and redis.call('HEXISTS', base .. ':v:' .. name, payload) == 0 then
+        missing[#missing + 1] = 'listing ' .. name
+      end
       for _, composite in ipairs(composites) do
         if composite.tag == name then
           local score = redis.call('ZSCORE', base .. ':i:' .. composite.range, member)
@@ -43,10 +47,12 @@ local function parse(text)
   local found, pos = {}, 1
   while pos <= #text do
     local _, last, id = string.find(text, '^([^=]+)=', pos)
+    if not last then break end -- not of the library's making; the caller reads it too, and tells
     local payloads = {}
     pos = last + 1
     while string.sub(text, pos, pos) ~= ';' do
       local _, colon, size = string.find(text, '^(%d+):', pos)
+      if not colon then return found end
       payloads[#payloads + 1] = string.sub(text, colon + 1, colon + tonumber(size))
       pos = colon + tonumber(size) + 1
     end
@@ -56,9 +62,12 @@ local function parse(text)
   return found
 end
 
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local out = {}
 for n = 1, #KEYS do
   local key, member, missing, scores, exacts = KEYS[n], members[n], {}, {}, {}
+  local deadline = redis.call('ZSCORE', base .. ':due', member)
   local row = redis.call('HMGET', key, unpack(ARGV, first_field))
   local index = redis.call('HGET', key, '_ix')
   if index then
@@ -68,7 +77,7 @@ for n = 1, #KEYS do
     scores[m] = redis.call('ZSCORE', base .. ':i:' .. numbers[m], member)
     exacts[m] = redis.call('HGET', base .. ':x:' .. numbers[m], member)
   end
-  out[n] = { row, index, redis.call('ZSCORE', base .. ':due', member), redis.call('PTTL', key),
+  out[n] = { row, index, deadline and tonumber(deadline) - now, redis.call('PTTL', key),
     redis.call('ZSCORE', base .. ':k', member) and 1 or 0, redis.call('HGET', base .. ':memo', member),
     scores, exacts, missing }
 end
