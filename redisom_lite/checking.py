@@ -20,6 +20,7 @@ from redisom_lite.engine import inspection
 from redisom_lite.engine.declare import declare
 from redisom_lite.engine.inspection import PAGE, IndexKey, Seen
 from redisom_lite.errors import DecodeError
+from redisom_lite.mending import mend
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.model_schema import Kind
 from redisom_lite.schema.record import Record
