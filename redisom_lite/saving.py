@@ -34,7 +34,7 @@ def save_mutation(
     row = mutations.encode_row(schema, values)
     # what differs from either, for nobody knows yet whether the earlier save will succeed
     known = state if ahead is None else ahead.get(id(record), state)
-    rows = [cast(mutations.Row, each.row) for each in ((state,) if known is state else (state, known))]
+    rows = [each.row for each in ((state,) if known is state else (state, known))]
     changed = {spec.position for stored in rows for spec in mutations.dirty(schema, stored, values, row)}
     specs = [spec for spec in schema.fields if spec.position in changed]
     if schema.key in specs:

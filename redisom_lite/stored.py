@@ -185,8 +185,10 @@ def _assigned(record: Record, changes: dict[str, Any]) -> Record:
     """A copy with the changes made one by one, each validated with all the others in place."""
     copied = record.model_copy()
     known = type(record).model_fields
-    if not type(record).model_config.get("frozen"):
-        vars(copied).update((name, value) for name, value in changes.items() if name in known)
+    if type(record).model_config.get("frozen"):
+        for name, value in changes.items():
+            setattr(copied, name, value)  # raises; the validator below knows of frozen fields only
+    vars(copied).update((name, value) for name, value in changes.items() if name in known)
     for name, value in changes.items():
         type(record).__pydantic_validator__.validate_assignment(copied, name, value)
     return copied

@@ -12,7 +12,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Final
 
@@ -79,11 +79,20 @@ class Writer:
         step = Step(changes, each=each, sweep=sweep)
         applied = await self._send(step)
         if applied.failures and await self.bury(step, applied.failures):
-            applied = await self._send(step)
+            applied = await self._again(step, applied) if each else await self._send(step)
         if applied.failures and not each:
             first = applied.failures[0]
             raise error_of(step.keyspace_of(first), first)
         return applied
+
+    async def _again(self, step: Step, applied: Applied) -> Applied:
+        """Try once more what failed of a step, and only that: the rest has been written."""
+        positions = [failure.position for failure in applied.failures]
+        again = await self._send(Step([step.changes[position] for position in positions], each=True))
+        results = list(applied.results)
+        for position, result in zip(positions, again.results, strict=True):
+            results[position] = result
+        return Applied(results, [replace(each, position=positions[each.position]) for each in again.failures])
 
     async def one(self, keyspace: Keyspace, mutation: Mutation) -> Any:
         """Apply one change; its result, or its error raised."""
@@ -143,7 +152,7 @@ class Writer:
                 keyspace, partition = step.models[position]
                 await declare(self._transport(), keyspace, partition, writer=True)
             case _:
-                self._skew += reply[1] - int(sending.stamp)
+                self._skew = reply[1] - int(time.time() * 1_000_000)
         return None
 
     async def bury(self, step: Step, failures: Sequence[Failure]) -> bool:
@@ -152,7 +161,8 @@ class Writer:
         for failure in failures:
             if failure.code == "unique":
                 keyspace = step.keyspace_of(failure)
-                gone.append((keyspace, look(failure.details[1], keyspace.tags)))
+                field, owner, token = failure.details
+                gone.append((keyspace, look(owner, keyspace.tags, (field, token))))
         if not gone:
             return False
         applied = await self._send(Step(gone, each=True))
@@ -190,16 +200,24 @@ class Step:
     ) -> None:
         self._mode = b"each" if each else b"all"
         self._sweep = sweep
-        self._changes = changes
+        self.changes = changes
         self._positions: dict[tuple[int, int], int] = {}
+        self._keys: list[dict[bytes, int]] = []
         self.models: list[tuple[Keyspace, int]] = []
-        keys: dict[bytes, int] = {}
-        words: list[bytes] = [b"%d" % len(changes)]
+        words: list[bytes] = []
+        self._members: list[list[bytes]] = []
         for keyspace, mutation in changes:
-            model = self.model(keyspace, keyspace.partition(mutation.member))
-            key = keys.setdefault(keyspace.record_key(mutation.member), len(keys) + 1)
-            words += (mutation.name, b"%d" % model, b"%d" % key, mutation.member, *mutation.args)
-        self.keys = list(keys)
+            member = mutation.member
+            model = self.model(keyspace, keyspace.partition(member))
+            keys = self._keys[model - 1]
+            record_key = keyspace.record_key(member)
+            place = keys.get(record_key)
+            if place is None:
+                place = keys[record_key] = len(keys) + 1
+                self._members[model - 1].append(member)
+            words += (mutation.name, b"%d" % model, b"%d" % place)
+            words += mutation.args
+        self.keys = [key for keys in self._keys for key in keys]
         self._words = words
 
     def model(self, keyspace: Keyspace, partition: int) -> int:
@@ -207,6 +225,8 @@ class Step:
         found = self._positions.get((id(keyspace), partition))
         if found is None:
             self.models.append((keyspace, partition))
+            self._keys.append({})
+            self._members.append([])
             found = self._positions[id(keyspace), partition] = len(self.models)
         return found
 
@@ -216,7 +236,7 @@ class Step:
         return keyspace.bases[partition]
 
     def keyspace_of(self, failure: Failure) -> Keyspace:
-        return self._changes[failure.position][0]
+        return self.changes[failure.position][0]
 
     def args(
         self, stamp: bytes, operation: bytes, window: bytes, acknowledged: Sequence[bytes]
@@ -225,23 +245,21 @@ class Step:
         words = [stamp, operation, window, self._mode, b"%d" % len(acknowledged), *acknowledged]
         words.append(b"%d" % len(self.models))
         sweep = b"%d" % self._sweep
-        for keyspace, partition in self.models:
-            words += (*keyspace.header(partition), sweep, *keyspace.index_fields)
+        for (keyspace, partition), members in zip(self.models, self._members, strict=True):
+            words += (b"%d" % len(members), *keyspace.header(partition), sweep, *keyspace.index_fields)
+        for members in self._members:
+            words += members
+        words.append(b"%d" % len(self.changes))
         words += self._words
         return words
 
     def applied(self, reply: Sequence[Any]) -> Applied:
-        results = reply[1] if reply[0] == b"O" and len(reply) > 1 else [1] * len(self._changes)
+        results = reply[1] if reply[0] == b"O" and len(reply) > 1 else [1] * len(self.changes)
         listed = reply[2] if len(reply) > 2 else reply[1] if reply[0] == b"F" else ()
         return Applied(results, [self._failure(entry) for entry in listed])
 
     def _failure(self, entry: Sequence[Any]) -> Failure:
-        code = entry[1].decode()
-        if entry[0] > 0:
-            return Failure(entry[0] - 1, code, tuple(entry[2:]))
-        # a unique value contested within or by a whole transaction names the record that claims it
-        position = next(n for n, (_, mutation) in enumerate(self._changes) if mutation.member == entry[4])
-        return Failure(position, code, tuple(entry[2:4]))
+        return Failure(entry[0] - 1, entry[1].decode(), tuple(entry[2:]))
 
 
 def packed(reply: Any) -> bytes:

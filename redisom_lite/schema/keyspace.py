@@ -32,8 +32,12 @@ class Keyspace:
 
     def record_key(self, member: bytes) -> bytes:
         """The key of the record with this primary key (sort form)."""
-        text = b"%d" % keys.int_of_member(member) if self.int_keys == b"1" else member
-        return self.bases[self.partition(member)] + b":r:" + keys.encode(text)
+        if self.int_keys == b"1":
+            short = b"0" < member[:1] < b"z"  # not negative, and of less than 61 digits: see `keys.member_of_int`
+            text = member[1:] if short else b"%d" % keys.int_of_member(member)
+        else:
+            text = keys.encode(member)
+        return self.bases[self.partition(member)] + b":r:" + text
 
     def whole(self, member: bytes, row: list[bytes | None]) -> list[bytes | None] | None:
         """A row with its key filled in where another program left it out; None when nothing is stored at all."""

@@ -8,7 +8,7 @@ know of a model. It holds no connection and no class-level state; `positions` co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -58,6 +58,11 @@ class FieldSpec:
     nullable: bool = False
     member: Codec | None = None
     bounds: Bounds = Bounds()
+    word: bytes = field(init=False)
+    """The name as it is stored."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "word", self.name.encode())
 
     def __repr__(self) -> str:
         return f"{self.model}.{self.name}"

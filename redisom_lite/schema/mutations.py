@@ -1,26 +1,37 @@
 """A record and its changes, as data: what apply.lua is asked to do.
 
-Pure: turns values into stored texts and index items, and says which mutation they make. A `Mutation` is complete but
-for the two positions (model, key) that only the step it travels in can know.
-
-Rules: a *row* is a list of stored texts by field position, `None` for a value that is None. Index items follow the row;
-the server works out for itself what they replace.
+Pure: says which mutation values make, encoded as `schema/encoding.py` does. A `Mutation` is complete but for the two
+positions (model, key) that only the step it travels in can know. Index entries follow the row; the server works out for
+itself what they replace. Lists travel as their length in words, then the words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
-
-from redisom_lite.codec import NONE_TOKEN
-from redisom_lite.keys import escape_text
+from redisom_lite.schema.encoding import Entries, Row, encode, encode_row, entries_of
 from redisom_lite.schema.lifetime import KEEP
 from redisom_lite.schema.model_schema import FieldSpec, Kind, ModelSchema
 
-Row = list[bytes | None]
+__all__ = [
+    "Mutation",
+    "Row",
+    "Step",
+    "change",
+    "dirty",
+    "encode_row",
+    "increase",
+    "live",
+    "look",
+    "mend",
+    "put",
+    "remove",
+]
+
+NO_GUARD: Final = (b"0",)
+"""A program without instructions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,89 +40,25 @@ class Mutation:
 
     name: bytes
     member: bytes
-    args: tuple[bytes, ...]
-
-
-def encode_row(schema: ModelSchema, values: Mapping[str, Any]) -> Row:
-    """The stored texts of a record's values.
-
-    Raises pydantic's ValidationError naming every field whose value cannot be stored; it never shows a value.
-    """
-    row: Row = []
-    errors: list[InitErrorDetails] = []
-    for spec in schema.fields:
-        value = values[spec.name]
-        try:
-            row.append(None if value is None else spec.codec.encode(value))
-        except (TypeError, ValueError) as error:
-            errors.append(_unstorable(spec, error))
-    if errors:
-        raise ValidationError.from_exception_data(schema.model, errors, hide_input=True)
-    return row
-
-
-def _unstorable(spec: FieldSpec, error: Exception) -> InitErrorDetails:
-    kind = PydanticCustomError("not_storable", "{why}", {"why": str(error)})
-    return InitErrorDetails(type=kind, loc=(spec.name,), input=None)
-
-
-def index_items(
-    schema: ModelSchema, specs: Iterable[FieldSpec], values: Mapping[str, Any], row: Row
-) -> list[bytes]:
-    """The index items of some fields, counted: what apply.lua's `take_items` reads.
-
-    Raises pydantic's ValidationError for a value that has no place in its index (NaN).
-    """
-    items: list[bytes] = []
-    count = 0
-    errors: list[InitErrorDetails] = []
-    for spec in specs:
-        kind = spec.kind
-        if kind is Kind.STORED or kind is Kind.KEY:
-            continue
-        count += 1
-        value = values[spec.name]
-        if value is None:
-            items += (b"0", spec.name.encode())
-            continue
-        try:
-            items += _item(spec, value, row[spec.position])
-        except (TypeError, ValueError) as error:
-            errors.append(_unstorable(spec, error))
-    if errors:
-        raise ValidationError.from_exception_data(schema.model, errors, hide_input=True)
-    return [b"%d" % count, *items]
-
-
-def _item(spec: FieldSpec, value: Any, text: bytes | None) -> tuple[bytes, ...]:
-    name = spec.name.encode()
-    match spec.kind:
-        case Kind.NUMBER:
-            score = spec.codec.score(value)
-            return (b"z", name, score.text, score.exact or b"")
-        case Kind.TEXT:
-            return (b"l", name, escape_text(spec.codec.lex(value)))
-        case Kind.UNIQUE:
-            return (b"u", name, spec.codec.token(value))
-        case _ if spec.member is not None:
-            tokens = {spec.member.token(one): spec.member.encode(one) for one in value if one is not None}
-            if None in value:
-                tokens[NONE_TOKEN] = b""
-            return (b"t", name, b"%d" % len(tokens), *(part for pair in tokens.items() for part in pair))
-        case _:
-            return (b"t", name, b"1", spec.codec.token(value), text or b"")
+    args: tuple[bytes, ...] | list[bytes]
 
 
 def put(
     schema: ModelSchema, values: Mapping[str, Any], *, only_if_absent: bool, lifetime: bytes
 ) -> tuple[Mutation, Row]:
     """Write a record whole; returns the mutation and the row it will have."""
-    row = encode_row(schema, values)
+    row, entries = encode(schema, values)
     member = schema.key.codec.member(values[schema.key.name])
-    condition = b"absent" if only_if_absent else b""
-    fields = _fields(schema.fields, row)
-    items = index_items(schema, schema.fields, values, row)
-    return Mutation(b"put", member, (condition, lifetime, *fields, *items)), row
+    fields, nulls = _fields(schema.fields, row)
+    claims, items = entries.claims, entries.items
+    args = [b"absent" if only_if_absent else b"", lifetime, _null(nulls), b"".join(entries.index)]
+    args += (b"%d" % len(claims), *claims, b"%d" % len(fields), *fields, b"%d" % len(items), *items)
+    return Mutation(b"put", member, args), row
+
+
+def _null(names: Iterable[bytes]) -> bytes:
+    """The `_null` of a record: its fields whose value is None, sorted."""
+    return b",".join(sorted(names))
 
 
 def dirty(
@@ -141,34 +88,49 @@ def change(
     *,
     version: int | None = None,
     lifetime: bytes = KEEP,
-    guard: Sequence[bytes] = (b"0",),
+    guard: Sequence[bytes] = NO_GUARD,
 ) -> Mutation:
     """Write some fields of a record that exists. `guard` is a compiled program (see `plan.program`)."""
     expected = b"" if version is None else b"%d" % version
-    items = index_items(schema, specs, values, row)
-    return Mutation(b"set", member, (expected, lifetime, *guard, *_fields(specs, row), *items))
+    fields, nulls = _fields(specs, row)
+    entries = entries_of(schema, specs, values, row)
+    words = (*_guard(guard), *_entries(entries, fields, nulls))
+    return Mutation(b"set", member, (expected, lifetime, *words))
 
 
-def _fields(specs: Sequence[FieldSpec], row: Row) -> list[bytes]:
+def _fields(specs: Iterable[FieldSpec], row: Row) -> tuple[list[bytes], list[bytes]]:
+    """Names and texts of the fields that have one, and the names of those that are None."""
     texts: list[bytes] = []
     nulls: list[bytes] = []
     for spec in specs:
         text = row[spec.position]
         if text is None:
-            nulls.append(spec.name.encode())
+            nulls.append(spec.word)
         else:
-            texts += (spec.name.encode(), text)
-    return [b"%d" % (len(texts) // 2), *texts, b"%d" % len(nulls), *nulls]
+            texts += (spec.word, text)
+    return texts, nulls
 
 
-def remove(member: bytes, *, version: int | None = None, guard: Sequence[bytes] = (b"0",)) -> Mutation:
+def _counted(words: Sequence[bytes]) -> tuple[bytes, ...]:
+    return (b"%d" % len(words), *words)
+
+
+def _guard(program: Sequence[bytes]) -> tuple[bytes, ...]:
+    return (b"0",) if program[0] == b"0" else _counted(program)
+
+
+def _entries(entries: Entries, fields: Sequence[bytes], nulls: Sequence[bytes]) -> tuple[bytes, ...]:
+    return (*_counted(entries.claims), *_counted(fields), *_counted(nulls), *_counted(entries.items))
+
+
+def remove(member: bytes, *, version: int | None = None, guard: Sequence[bytes] = NO_GUARD) -> Mutation:
     """Delete a record; its result is 1 if there was one."""
-    return Mutation(b"del", member, (b"" if version is None else b"%d" % version, *guard))
+    return Mutation(b"del", member, (b"" if version is None else b"%d" % version, *_guard(guard)))
 
 
-def live(member: bytes, lifetime: bytes, *, guard: Sequence[bytes] = (b"0",)) -> Mutation:
+def live(member: bytes, lifetime: bytes, *, guard: Sequence[bytes] = NO_GUARD) -> Mutation:
     """Change a record's lifetime; its result is what remains in ms, -1 for no limit, -2 for a failed guard."""
-    return Mutation(b"life", member, (lifetime, *guard))
+    return Mutation(b"life", member, (lifetime, *_guard(guard)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,16 +165,13 @@ def mend(
     """
     missing = frozenset(absent)
     stored = [spec for spec in schema.fields if spec.name not in missing and spec.kind is not Kind.KEY]
-    filled = [
-        word
-        for name in missing
-        if (text := row[schema.by_name[name].position]) is not None
-        for word in (name.encode(), text)
-    ]
-    items = index_items(schema, schema.fields, values, row)
-    return Mutation(b"mend", member, (*_fields(stored, row), b"%d" % (len(filled) // 2), *filled, *items))
+    fields, nulls = _fields(stored, row)
+    filled, unset = _fields([schema.by_name[name] for name in missing], row)
+    entries = entries_of(schema, schema.fields, values, row)
+    words = (*_counted(filled), *_counted(unset), *_entries(entries, fields, nulls))
+    return Mutation(b"mend", member, words)
 
 
-def look(member: bytes, tags: Sequence[bytes]) -> Mutation:
-    """Clean up after a record that indexes list but that is gone."""
-    return Mutation(b"look", member, (b"%d" % len(tags), *tags))
+def look(member: bytes, tags: Sequence[bytes], claim: Sequence[bytes] = ()) -> Mutation:
+    """Clean up after a record that indexes list but that is gone; `claim` is a unique field it holds, and the token."""
+    return Mutation(b"look", member, (*_counted(tags), *_counted(claim)))

@@ -1,13 +1,15 @@
 -- apply: the one script that writes records. Check everything, then write everything.
 --
--- KEYS  the key of every record a mutation names (so that a moving cluster slot answers TRYAGAIN, never "missing")
--- ARGV  stamp id window mode | acknowledged: n member... | models: n model... | n mutation...
+-- KEYS  the key of every record a mutation names, by model (so that a moving cluster slot answers TRYAGAIN, never
+--       "missing")
+-- ARGV  stamp id window mode | acknowledged: n member... | models: n model... | the member of each key | n mutation...
 --   stamp, id    the operation token: estimated server time in us, and a client's own id; '' for none
 --   window       us a token is remembered
 --   mode         'all': one failure and nothing is written; 'each': failing mutations are left out and reported
 --   acknowledged members of :op whose answers have arrived: forgotten
---   model        base writer int_keys evictable versioned sweep | n number-field... | n (tag range)...
---   mutation     put | set | inc | del | life | look, as read below
+--   model        keys base writer int_keys evictable versioned sweep | n number-field... | n (tag range)...
+--   mutation     operation model record ...: put | set | inc | del | life | look, as read below; `record` counts from 1
+--                among the keys of its model
 -- reply {'O', results}            every mutation's result (absent: all 1)
 --       {'O', results, failures}  mode 'each', some failed
 --       {'F', failures}           mode 'all', nothing written; a failure is {position from 1, code, detail...}
@@ -17,77 +19,100 @@
 -- Invariants: index entries are removed by what the record itself says (`_ix`, or the memo when the record is gone);
 -- every check comes before the first write; the first write needs memory when the step stores anything (so that a
 -- full server refuses the whole step); nothing is judged missing on an undeclared key.
+--
+-- For speed: what a step reads of the registry it reads at once; entries are gathered by key, so that each key is
+-- written once; a record of which nothing was stored has nothing to compare with (`put_new`); parts that few steps
+-- need are made when one does (`library`).
+
+local ARGV, KEYS, call = ARGV, KEYS, redis.call
+local find, sub, format, concat = string.find, string.sub, string.format, table.concat
+
+local at = 0
+local function take()
+  at = at + 1
+  return ARGV[at]
+end
+local function take_number()
+  at = at + 1
+  return tonumber(ARGV[at])
+end
+-- Where n words begin and end; they are passed over.
+local function take_words()
+  local from = at + 2
+  at = at + 1 + ARGV[at + 1]
+  return from, at
+end
+
+-- Conditions, decimals and key names: see reading.lua, match.lua and decimal.lua.
+local shared
+local function library()
+  if shared then return shared end
+  --[[ the included files declare their own locals, `cursor` among them ]]
 --@include reading.lua
-
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + floor(clock[2] / 1000)
-
--- Index keys by field name, each made once.
-local function keys_of(base, kind)
-  return setmetatable({}, { __index = function(known, name)
-    local key = base .. kind .. name
-    known[name] = key
-    return key
-  end })
-end
-local stamp, operation, window, all = take(), take(), take_number(), take() == 'all'
-local acknowledged = take_list()
-local models = {}
-for n = 1, take_number() do
-  local model = { base = take(), writer = take(), int_keys = take() == '1', evictable = take() == '1',
-    versioned = take() == '1', sweep = take_number(), numbers = take_list(), composites = {} }
-  for c = 1, take_number() do model.composites[c] = { tag = take(), range = take() } end
-  model.ranges, model.exacts = keys_of(model.base, ':i:'), keys_of(model.base, ':x:')
-  model.sets = setmetatable({}, { __index = function(known, name)
-    local stem = model.base .. ':t:' .. name .. ':'
-    known[name] = stem
-    return stem
-  end })
-  models[n] = model
-end
-
--- Conditions and arithmetic are needed by few steps: their functions are made when a mutation asks for them.
-local parse_program, evaluate
-local function guarded(base)
-  if not parse_program then
-    parse_program, evaluate = (function()
 --@include match.lua
-      return parse_program, evaluate
-    end)()
-  end
-  return parse_program(base)
+--@include decimal.lua
+  shared = {
+    satisfied = function(model, member, from)
+      cursor = from - 1
+      return evaluate(parse_program(model.base), { member }, model.base, model.int_keys)[1]
+    end,
+    record_key = record_key, number = number,
+    decimal_sum = decimal_sum, decimal_bound = decimal_bound, decimal_form = decimal_form,
+  }
+  return shared
 end
-local function take_guard(base)
-  if ARGV[cursor + 1] == '0' then
-    cursor = cursor + 1
-    return {}
+
+local clock = call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local stamp, operation, window, all = take(), take(), take_number(), take() == 'all'
+local acknowledged_from, acknowledged_to = take_words()
+local models, keys = {}, 0
+for n = 1, take_number() do
+  local count = take_number()
+  local base = take()
+  local model = { base = base, writer = take(), int_keys = take() == '1', evictable = take() == '1',
+    versioned = take() == '1', sweep = take_number(), first = keys, count = count, composites = {}, numbers = {}, is_number = {},
+    registry = base .. ':k', due = base .. ':due', memo = base .. ':memo', names = {}, scores = {}, tags = {} }
+  for f = 1, take_number() do
+    local name = take()
+    model.numbers[f], model.is_number[name] = name, true
   end
-  return guarded(base)
+  for c = 1, take_number() do
+    local composite = { tag = take(), range = take() }
+    composite.stem = base .. ':c:' .. composite.tag .. ':' .. composite.range .. ':'
+    model.composites[c] = composite
+  end
+  models[n] = model
+  keys = keys + count
 end
+local members_at = at
+at = at + keys
 
 -- A retry of what was applied before returns the first answer.
 local function pack_reply(value)
   if type(value) ~= 'table' then
-    local text = tostring(value)
-    return (type(value) == 'number' and 'i' or 's') .. #text .. ':' .. text
+    local kind = type(value) == 'number' and 'i' or 's'
+    local text = kind == 'i' and format('%.0f', value) or value
+    return kind .. #text .. ':' .. text
   end
   local parts = {}
   for n = 1, #value do parts[n] = pack_reply(value[n]) end
-  return 'l' .. #value .. ':' .. table.concat(parts)
+  return 'l' .. #value .. ':' .. concat(parts)
 end
-local function unpack_reply(text, at)
-  local _, last, kind, size = find(text, '^(.)(%d+):', at)
+local function unpack_reply(text, pos)
+  local _, last, kind, size = find(text, '^(.)(%d+):', pos)
   if kind == 'l' then
-    local list, pos = {}, last + 1
-    for n = 1, tonumber(size) do list[n], pos = unpack_reply(text, pos) end
-    return list, pos
+    local list, after = {}, last + 1
+    for n = 1, tonumber(size) do list[n], after = unpack_reply(text, after) end
+    return list, after
   end
   local value = sub(text, last + 1, last + tonumber(size))
   return kind == 'i' and tonumber(value) or value, last + tonumber(size) + 1
 end
 local operations = models[1].base .. ':op'
 if stamp ~= '' then
-  for _, seen in ipairs(redis.call('ZRANGEBYSCORE', operations, stamp, stamp)) do
+  for _, seen in ipairs(call('ZRANGEBYSCORE', operations, stamp, stamp)) do
     if sub(seen, 1, #operation) == operation then return (unpack_reply(seen, #operation + 1)) end
   end
   -- half the window: while a token is young enough to be accepted, a retry of it cannot yet have been forgotten
@@ -95,62 +120,158 @@ if stamp ~= '' then
   if math.abs(server_us - tonumber(stamp)) > window / 2 then return { 'X', server_us } end
 end
 for n = 1, #models do
-  if redis.call('HEXISTS', models[n].base .. ':meta', 'w:' .. models[n].writer) == 0 then return { 'M', n } end
+  if call('HEXISTS', models[n].base .. ':meta', 'w:' .. models[n].writer) == 0 then return { 'M', n } end
 end
 
--- What the step will do, by key: the last word on a member wins. Reads of what the step itself changed look here first.
-local sorted, sets, hashes, texts = {}, {}, {}, {} -- key -> member -> score|false, true|false, value|false, token text
-local records = {}                                 -- by KEYS position
-local claims, current = {}, 0                      -- unique values wanted, judged at the end; the mutation at work
+-- What the step will do, by key: the last word on a member wins. Reading a key's size before the first write proves
+-- its type, and that it is here.
+local sorted, sets, hashes = {}, {}, {} -- key -> member -> score|false, true|false, value|false
+local sizes, listings = {}, {}          -- key -> entries before the step; tag key -> {:v: key, token, text}
+local records, opened, owners = {}, {}, {} -- by KEYS position; in order; by model base and member
+local claims, current = {}, 0 -- unique values wanted, judged at the end; the mutation at work
 
-local TYPES = { r = 'hash', k = 'zset', i = 'zset', c = 'zset', d = 'zset', t = 'set', u = 'hash', v = 'hash', x = 'hash', m = 'hash' }
-local touched = {}
-local function touch(key, kind)
-  local found = touched[key]
-  if not found then
-    found = redis.call('TYPE', key).ok
-    if found ~= 'none' and found ~= TYPES[kind] then
-      error('WRONGTYPE a key of this model does not hold a ' .. TYPES[kind])
-    end
-    touched[key] = found
+local function size_of(key, command)
+  local size = sizes[key]
+  if not size then
+    size = call(command, key)
+    sizes[key] = size
   end
-  return found ~= 'none'
+  return size
 end
-local function put_in(store, key, kind, member, value)
-  local changes = store[key]
+local function zset(key)
+  local changes = sorted[key]
   if not changes then
-    touch(key, kind)
+    size_of(key, 'ZCARD')
     changes = {}
-    store[key] = changes
+    sorted[key] = changes
   end
-  changes[member] = value
+  return changes
+end
+local function hash(key)
+  local changes = hashes[key]
+  if not changes then
+    size_of(key, 'HLEN')
+    changes = {}
+    hashes[key] = changes
+  end
+  return changes
+end
+local function tag_set(model, name, token, text)
+  local key = model.base .. ':t:' .. name .. ':' .. token
+  local changes = sets[key]
+  if not changes then
+    changes = {}
+    sets[key] = changes
+    size_of(key, 'SCARD')
+    local listing = model.base .. ':v:' .. name
+    size_of(listing, 'HLEN')
+    listings[key] = { listing, token, text }
+  elseif text then
+    listings[key][3] = text
+  end
+  return changes
+end
+local function number_key(model, name)
+  local key = model.names[name]
+  if not key then
+    key = model.base .. ':i:' .. name
+    model.names[name] = key
+  end
+  return key
 end
 local function score_of(key, member)
   local changes = sorted[key]
   if changes and changes[member] ~= nil then return changes[member] end
-  return redis.call('ZSCORE', key, member)
+  return call('ZSCORE', key, member)
+end
+
+-- One answer for each record of the model in this step.
+local function scores_of(model, key)
+  local from, count = members_at + model.first, model.count
+  if size_of(key, 'ZCARD') == 0 then return {} end
+  if count == 1 then return { call('ZSCORE', key, ARGV[from + 1]) } end
+  if count <= 4000 then return call('ZMSCORE', key, unpack(ARGV, from + 1, from + count)) end
+  local scores = {}
+  for first = 1, count, 4000 do
+    local part = call('ZMSCORE', key, unpack(ARGV, from + first, from + math.min(first + 3999, count)))
+    for n = 1, #part do scores[first + n - 1] = part[n] end
+  end
+  return scores
+end
+local function none_stored(model)
+  if model.fresh == nil then
+    local first, last, found = model.first + 1, model.first + model.count, 0
+    for n = first, last, 4000 do found = found + call('EXISTS', unpack(KEYS, n, math.min(n + 3999, last))) end
+    model.fresh = found == 0
+  end
+  return model.fresh
+end
+
+-- What is known of a record: `stored` there is a hash; `live` and not overdue; `indexed` its entries are known, by
+-- `before`, its `_ix` as it was; `index` the same parsed, and as it will be, once something asks for it.
+local function open_record(model, position, writes_whole)
+  local slot = model.first + position
+  local record = records[slot]
+  if record then return record end
+  local member = ARGV[members_at + slot]
+  record = { model = model, key = KEYS[slot], member = member, fields = {}, version = 0, nulls = '', before = '' }
+  if not model.known then
+    model.known = scores_of(model, model.registry)
+    model.deadlines = scores_of(model, model.due)
+  end
+  local deadline, memo = model.deadlines[position], nil
+  record.registered = (model.known[position] or false) ~= false
+  record.deadline = deadline and tonumber(deadline) or nil
+  record.stored = false
+  if not (writes_whole and none_stored(model)) then
+    local stored = call('HMGET', record.key, '_ix', '_null', '_v')
+    memo = stored[1]
+    record.stored = memo ~= false or call('EXISTS', record.key) == 1
+    record.overdue = record.deadline ~= nil and record.deadline < now
+    record.live = record.stored and not record.overdue
+    if record.live then
+      record.nulls = stored[2] or ''
+      record.version = tonumber(stored[3] or 0)
+    end
+  end
+  if not record.stored and (deadline or record.registered) and size_of(model.memo, 'HLEN') > 0 then
+    memo = call('HGET', model.memo, member)
+  end
+  record.indexed = (memo or false) ~= false
+  record.before = memo or ''
+  records[slot] = record
+  opened[#opened + 1] = record
+  local by_member = owners[model.base]
+  if not by_member then
+    by_member = {}
+    owners[model.base] = by_member
+  end
+  by_member[member] = record
+  return record
 end
 
 -- _ix: for each field `kind name = (length : payload)... ;` with kind t (tag tokens, '%' for None), l (text) or u.
-local function parse_index(text)
-  local index, order, pos = {}, {}, 1
+local function parse_index(record)
+  local text, index, order, pos = record.before, {}, {}, 1
+  record.index, record.order = index, order
   while pos <= #text do
     local _, last, id = find(text, '^([^=]+)=', pos)
-    if not last then break end -- not of our making: check() tells
+    if not last then return index end -- not of our making: check() tells
     local list = {}
     pos = last + 1
     while sub(text, pos, pos) ~= ';' do
       local _, colon, size = find(text, '^(%d+):', pos)
-      if not colon then return index, order end
-      list[#list + 1] = sub(text, colon + 1, colon + tonumber(size))
-      pos = colon + tonumber(size) + 1
+      if not colon then return index end
+      list[#list + 1] = sub(text, colon + 1, colon + size)
+      pos = colon + size + 1
     end
     pos = pos + 1
     index[id] = list
     order[#order + 1] = id
   end
-  return index, order
+  return index
 end
+local function index_of(record) return record.index or parse_index(record) end
 local function render_index(record)
   local out, seen = {}, {}
   for _, id in ipairs(record.order) do
@@ -162,232 +283,248 @@ local function render_index(record)
       out[#out + 1] = ';'
     end
   end
-  return table.concat(out)
-end
-
-local function open_record(model, position, member)
-  local record = records[position]
-  if record then return record end
-  local base = model.base
-  record = { model = model, key = KEYS[position], member = member, fields = {}, changed = false }
-  local there = touch(record.key, 'r')
-  local stored = there and redis.call('HMGET', record.key, '_ix', '_v', '_null') or { false, false, false }
-  local deadline = touch(base .. ':due', 'd') and redis.call('ZSCORE', base .. ':due', member)
-  record.deadline = deadline and tonumber(deadline) or nil
-  record.had_deadline = record.deadline ~= nil
-  record.stored = there
-  record.overdue = record.deadline ~= nil and record.deadline < now
-  record.live = there and not record.overdue
-  local memo = stored[1]
-  if not there and (deadline or model.evictable) and touch(base .. ':memo', 'm') then
-    memo = redis.call('HGET', base .. ':memo', member)
-  end
-  record.indexed = memo ~= false and memo ~= nil
-  -- a record with an index is registered; of others only who needs to know asks
-  record.registered = there and record.indexed
-  record.before = memo or ''
-  record.index, record.order = parse_index(record.before)
-  record.version = record.live and tonumber(stored[2] or 0) or 0
-  record.nulls = record.live and stored[3] or ''
-  records[position] = record
-  return record
-end
-local function is_registered(record)
-  local registry = record.model.base .. ':k'
-  return record.registered or (touch(registry, 'k') and redis.call('ZSCORE', registry, record.member) ~= false)
+  return concat(out)
 end
 
 local function owner_of(key, token)
   local changes = hashes[key]
   if changes and changes[token] ~= nil then return changes[token] end
-  return redis.call('HGET', key, token)
+  return size_of(key, 'HLEN') > 0 and call('HGET', key, token)
 end
-local function owner_lives(base, owner)
-  local deadline = touch(base .. ':due', 'd') and score_of(base .. ':due', owner)
+local function owner_lives(model, owner)
+  local deadline = size_of(model.due, 'ZCARD') > 0 and score_of(model.due, owner)
   return not deadline or tonumber(deadline) >= now
-end
-local function taken_by_another(base, name, token, member)
-  local key = base .. ':u:' .. name
-  touch(key, 'u')
-  local owner = owner_of(key, token)
-  if owner and owner ~= member and owner_lives(base, owner) then return owner end
 end
 
 -- Make the record's entries under one id what `new` says (a list of payloads, or nil for none).
-local function reindex_field(record, kind, name, new)
-  local id, base, member = kind .. name, record.model.base, record.member
-  local old, keep = record.index[id], {}
-  if old and new then for n = 1, #new do keep[new[n]] = true end end
-  for n = 1, old and #old or 0 do
-    local payload = old[n]
-    if not keep[payload] then
-      if kind == 't' then
-        put_in(sets, base .. ':t:' .. name .. ':' .. payload, 't', member, false)
-      elseif kind == 'l' then
-        put_in(sorted, base .. ':i:' .. name, 'i', payload .. '\0\0' .. member, false)
+local function reindex_field(record, kind, name, new, texts)
+  local id, model, member = kind .. name, record.model, record.member
+  local index = index_of(record)
+  local old, keep, changed = index[id], {}, false
+  if new then for n = 1, #new do keep[new[n]] = true end end
+  if old then
+    for n = 1, #old do
+      local payload = old[n]
+      if keep[payload] then
+        keep[payload] = nil
       else
-        local key = base .. ':u:' .. name
-        touch(key, 'u')
-        if owner_of(key, payload) == member then put_in(hashes, key, 'u', payload, false) end
+        changed = true
+        if kind == 't' then
+          tag_set(model, name, payload)[member] = false
+        elseif kind == 'l' then
+          zset(number_key(model, name))[payload .. '\0\0' .. member] = false
+        else
+          local key = model.base .. ':u:' .. name
+          if owner_of(key, payload) == member then hash(key)[payload] = false end
+        end
       end
     end
   end
   if new then
     for n = 1, #new do
       local payload = new[n]
-      if kind == 't' then
-        put_in(sets, record.model.sets[name] .. payload, 't', member, true)
-      elseif kind == 'l' then
-        put_in(sorted, record.model.ranges[name], 'i', payload .. '\0\0' .. member, '0')
-      else
-        put_in(hashes, base .. ':u:' .. name, 'u', payload, member)
+      if keep[payload] then
+        changed = true
+        if kind == 't' then
+          tag_set(model, name, payload, texts and texts[n] or '')[member] = true
+        elseif kind == 'l' then
+          zset(number_key(model, name))[payload .. '\0\0' .. member] = '0'
+        end
       end
+      if kind == 'u' then hash(model.base .. ':u:' .. name)[payload] = member end
     end
-    if not record.index[id] then record.order[#record.order + 1] = id end
+    if not old then record.order[#record.order + 1] = id end
   end
-  record.index[id] = new
+  if changed or (old == nil) ~= (new == nil) then
+    index[id] = new
+    record.reindexed = true
+  end
 end
 
 local function set_number(record, name, score, exact)
-  local model, member = record.model, record.member
-  put_in(sorted, model.ranges[name], 'i', member, score)
-  local exacts = model.exacts[name]
-  if exact ~= '' or touch(exacts, 'x') then
-    put_in(hashes, exacts, 'x', member, exact ~= '' and exact)
+  local model = record.model
+  zset(number_key(model, name))[record.member] = score
+  local key = model.base .. ':x:' .. name
+  if exact ~= '' then
+    hash(key)[record.member] = exact
+  elseif size_of(key, 'HLEN') > 0 or hashes[key] then
+    hash(key)[record.member] = false
   end
 end
 
 -- One sorted set per tag token, holding the range's score; `before` has the tag's tokens as they were.
 local function recompose(record, before, names)
-  if #record.model.composites == 0 then return end
-  local base, member = record.model.base, record.member
-  for _, composite in ipairs(record.model.composites) do
+  local model, member = record.model, record.member
+  for _, composite in ipairs(model.composites) do
     if names[composite.tag] or names[composite.range] then
-      local tokens, score = record.index['t' .. composite.tag] or {}, nil
-      local stem = base .. ':c:' .. composite.tag .. ':' .. composite.range .. ':'
-      if record.live or names[composite.range] then score = score_of(base .. ':i:' .. composite.range, member) end
-      local keep = {}
+      local tokens, keep = record.index['t' .. composite.tag] or {}, {}
+      local score = score_of(number_key(model, composite.range), member)
       for n = 1, #tokens do keep[tokens[n]] = true end
       for _, token in ipairs(before[composite.tag] or {}) do
-        if not keep[token] then put_in(sorted, stem .. token, 'c', member, false) end
+        if not keep[token] then zset(composite.stem .. token)[member] = false end
       end
-      for n = 1, #tokens do put_in(sorted, stem .. tokens[n], 'c', member, score or false) end
+      for n = 1, #tokens do zset(composite.stem .. tokens[n])[member] = score end
     end
   end
 end
 local function composite_tokens(record)
   local before = {}
-  for _, composite in ipairs(record.model.composites) do before[composite.tag] = record.index['t' .. composite.tag] end
+  if record.model.composites[1] then
+    local index = index_of(record)
+    for _, composite in ipairs(record.model.composites) do before[composite.tag] = index['t' .. composite.tag] end
+  end
   return before
 end
 
 local function set_deadline(record, deadline)
-  local due = record.model.base .. ':due'
+  local due = record.model.due
   record.deadline, record.deadline_changed = deadline, true
   if deadline then
-    put_in(sorted, due, 'd', record.member, format('%.0f', deadline))
-  elseif touch(due, 'd') or sorted[due] then
-    put_in(sorted, due, 'd', record.member, false)
+    zset(due)[record.member] = format('%.0f', deadline)
+  elseif size_of(due, 'ZCARD') > 0 or sorted[due] then
+    zset(due)[record.member] = false
   end
 end
 
 -- Take every entry about the record out of every index, and the record out of the registry.
 local function erase(record)
-  local base, member, model = record.model.base, record.member, record.model
-  local before, names = composite_tokens(record), {}
+  local model, member = record.model, record.member
+  local index, before, names = index_of(record), composite_tokens(record), {}
   for _, composite in ipairs(model.composites) do names[composite.tag] = true end
-  for id in pairs(record.index) do reindex_field(record, sub(id, 1, 1), sub(id, 2), nil) end
-  record.order = {}
+  local ids = {}
+  for id in pairs(index) do ids[#ids + 1] = id end
+  for n = 1, #ids do reindex_field(record, sub(ids[n], 1, 1), sub(ids[n], 2), nil) end
   for _, name in ipairs(model.numbers) do set_number(record, name, false, '') end
   recompose(record, before, names)
-  put_in(sorted, base .. ':k', 'k', member, false)
+  zset(model.registry)[member] = false
   if record.deadline then set_deadline(record, nil) end
-  if touch(base .. ':memo', 'm') or hashes[base .. ':memo'] then put_in(hashes, base .. ':memo', 'm', member, false) end
+  if size_of(model.memo, 'HLEN') > 0 or hashes[model.memo] then hash(model.memo)[member] = false end
   record.live, record.registered, record.fields, record.nulls, record.version = false, false, {}, '', 0
-  record.span = nil
+  record.whole, record.index, record.order, record.before = nil, {}, {}, ''
   record.deadline, record.removed, record.changed = nil, record.stored, true
 end
 
--- The index items of a put or a set; checked first (uniques), then applied.
---   z name score exact | l name text | t name n (token text)... | u name token | 0 name
-local function take_items()
-  local items, c = {}, cursor + 1
-  for n = 1, tonumber(ARGV[c]) do
-    local kind = ARGV[c + 1]
-    local item = { kind = kind, name = ARGV[c + 2] }
-    c = c + 2
-    if kind == 'z' then
-      item.score, item.exact = ARGV[c + 1], ARGV[c + 2]
-      c = c + 2
-    elseif kind == 't' then
-      local count = tonumber(ARGV[c + 1])
-      local tokens, token_texts = {}, {}
-      for t = 1, count do tokens[t], token_texts[t] = ARGV[c + 2 * t], ARGV[c + 2 * t + 1] end
-      item.tokens, item.texts = tokens, token_texts
-      c = c + 1 + 2 * count
-    elseif kind ~= '0' then
-      item.payload = ARGV[c + 1]
-      c = c + 1
-    end
-    items[n] = item
-  end
-  cursor = c
-  return items
-end
-local function claim_conflict(record, items)
-  local base = record.model.base
-  for n = 1, #items do
-    local item = items[n]
-    if item.kind == 'u' then
-      if all then
-        claims[#claims + 1] = { base = base, name = item.name, token = item.payload, record = record, position = current }
-      else
-        local owner = taken_by_another(base, item.name, item.payload, record.member)
-        if owner then return { 'unique', item.name, owner } end
-      end
+-- Items are the index entries of a put or a set, as words:
+--   z name score exact | l name text | t name n (token text)... | 0 name
+-- and claims those of unique fields: name token.
+local function claim_conflict(record, from, to)
+  local model = record.model
+  for n = from, to, 2 do
+    local name, token = ARGV[n], ARGV[n + 1]
+    if all then
+      claims[#claims + 1] = { record = record, name = name, token = token, position = current }
+    else
+      local owner = owner_of(model.base .. ':u:' .. name, token)
+      if owner and owner ~= record.member and owner_lives(model, owner) then return { 'unique', name, owner, token } end
     end
   end
 end
 local NONE = { '%' }
-local function apply_items(record, items)
-  if #items == 0 then return end
-  local before, names = composite_tokens(record), {}
-  for n = 1, #items do
-    local item, name = items[n], items[n].name
+-- Make a field's entries of one kind what `new` says, and leave none of another kind.
+local function reindex_only(record, kind, name, new, texts)
+  local index = index_of(record)
+  if kind ~= 't' and index['t' .. name] then reindex_field(record, 't', name, nil) end
+  if kind ~= 'l' and index['l' .. name] then reindex_field(record, 'l', name, nil) end
+  if kind ~= 'u' and index['u' .. name] then reindex_field(record, 'u', name, nil) end
+  if kind then reindex_field(record, kind, name, new, texts) end
+end
+-- `numbers_only`: the other entries are known to be as they should.
+local function apply_items(record, claims_from, claims_to, from, to, numbers_only)
+  local model = record.model
+  local before, names, pos = composite_tokens(record), {}, from
+  if not numbers_only then
+    for n = claims_from, claims_to, 2 do reindex_only(record, 'u', ARGV[n], { ARGV[n + 1] }) end
+  end
+  while pos <= to do
+    local kind, name = ARGV[pos], ARGV[pos + 1]
     names[name] = true
-    if item.kind == 'z' then
-      set_number(record, name, item.score, item.exact)
-      if record.index['t' .. name] then reindex_field(record, 't', name, nil) end
-    elseif item.kind == 't' then
-      reindex_field(record, 't', name, #item.tokens > 0 and item.tokens or nil)
-      for t = 1, #item.tokens do
-        local set = record.model.base .. ':t:' .. name .. ':' .. item.tokens[t]
-        if item.tokens[t] ~= '%' and touched[set] == 'none' then put_in(texts, record.model.base .. ':v:' .. name, 'v', item.tokens[t], item.texts[t]) end
-      end
-    elseif item.kind == '0' then
-      for _, number_field in ipairs(record.model.numbers) do
-        if number_field == name then set_number(record, name, false, '') end
-      end
-      if record.index['l' .. name] then reindex_field(record, 'l', name, nil) end
-      if record.index['u' .. name] then reindex_field(record, 'u', name, nil) end
-      reindex_field(record, 't', name, NONE)
+    if kind == 'z' then
+      set_number(record, name, ARGV[pos + 2], ARGV[pos + 3])
+      if not numbers_only then reindex_only(record, nil, name) end
+      pos = pos + 4
+    elseif kind == 't' then
+      local tokens, texts = {}, {}
+      for t = 1, tonumber(ARGV[pos + 2]) do tokens[t], texts[t] = ARGV[pos + 1 + 2 * t], ARGV[pos + 2 + 2 * t] end
+      if not numbers_only then reindex_only(record, 't', name, tokens[1] and tokens, texts) end
+      pos = pos + 3 + 2 * #tokens
+    elseif kind == 'l' then
+      if not numbers_only then reindex_only(record, 'l', name, { ARGV[pos + 2] }) end
+      pos = pos + 3
     else
-      reindex_field(record, item.kind, name, { item.payload })
-      if record.index['t' .. name] then reindex_field(record, 't', name, nil) end
+      if model.is_number[name] then set_number(record, name, false, '') end
+      if not numbers_only then reindex_only(record, 't', name, NONE) end
+      pos = pos + 2
     end
+  end
+  if model.composites[1] then recompose(record, before, names) end
+end
+
+-- The entries of a record of which nothing is stored and no entry is left: nothing to compare with.
+local function put_new(record, claims_from, claims_to, from, to)
+  local model, member, pos = record.model, record.member, from
+  local scores, tags = model.scores, model.tags
+  for n = claims_from, claims_to, 2 do hash(model.base .. ':u:' .. ARGV[n])[ARGV[n + 1]] = member end
+  while pos <= to do
+    local kind, name = ARGV[pos], ARGV[pos + 1]
+    if kind == 'z' then
+      local score, exact = ARGV[pos + 2], ARGV[pos + 3]
+      zset(number_key(model, name))[member] = score
+      if exact ~= '' then hash(model.base .. ':x:' .. name)[member] = exact end
+      scores[name] = score
+      pos = pos + 4
+    elseif kind == 't' then
+      local last = pos + 1 + 2 * ARGV[pos + 2]
+      for t = pos + 3, last, 2 do tag_set(model, name, ARGV[t], ARGV[t + 1])[member] = true end
+      tags[name] = pos
+      pos = last + 2
+    elseif kind == 'l' then
+      zset(number_key(model, name))[ARGV[pos + 2] .. '\0\0' .. member] = '0'
+      pos = pos + 3
+    else
+      tag_set(model, name, '%', '')[member] = true
+      scores[name], tags[name] = false, 0
+      pos = pos + 2
+    end
+  end
+  for c = 1, #model.composites do
+    local composite = model.composites[c]
+    local score, tag = scores[composite.range], tags[composite.tag]
+    if score and tag == 0 then
+      zset(composite.stem .. '%')[member] = score
+    elseif score then
+      for t = tag + 3, tag + 1 + 2 * ARGV[tag + 2], 2 do zset(composite.stem .. ARGV[t])[member] = score end
+    end
+  end
+end
+
+-- Entries of fields that a whole record, as these items say, does not have.
+local function drop_others(record, claims_from, claims_to, from, to)
+  local named, ids, names, pos = {}, {}, {}, from
+  for n = claims_from, claims_to, 2 do named[ARGV[n]] = true end
+  while pos <= to do
+    local kind = ARGV[pos]
+    named[ARGV[pos + 1]] = true
+    pos = pos + (kind == 'z' and 4 or kind == 't' and 3 + 2 * ARGV[pos + 2] or kind == 'l' and 3 or 2)
+  end
+  for id in pairs(index_of(record)) do if not named[sub(id, 2)] then ids[#ids + 1] = id end end
+  if #ids == 0 then return end
+  local before = composite_tokens(record)
+  for n = 1, #ids do
+    names[sub(ids[n], 2)] = true
+    reindex_field(record, sub(ids[n], 1, 1), sub(ids[n], 2), nil)
   end
   recompose(record, before, names)
 end
 
 -- `_null` is a comma list of the fields whose value is None.
-local function set_nulls(record, names, value)
-  local nulls = {}
+local function set_nulls(record, added, removed)
+  local nulls, list = {}, {}
   for name in string.gmatch(record.nulls, '[^,]+') do nulls[name] = true end
-  for n = 1, #names do nulls[names[n]] = value or nil end
-  local list = {}
+  for n = 1, #removed do nulls[removed[n]] = nil end
+  for n = 1, #added do nulls[added[n]] = true end
   for name in pairs(nulls) do list[#list + 1] = name end
   table.sort(list)
-  local text = table.concat(list, ',')
+  local text = concat(list, ',')
   if text ~= record.nulls then record.fields._null = text ~= '' and text or false end
   record.nulls = text
 end
@@ -404,229 +541,234 @@ local function apply_lifetime(record, ttl)
   end
 end
 
--- Fields stay in ARGV, as the span of their (name text) pairs, until they are written or must be looked at.
-local function take_fields()
-  local n = take_number()
-  local span = { first = cursor + 1, last = cursor + 2 * n }
-  cursor = span.last
-  return span
-end
-local function spread(record)
-  local span = record.span
-  if not span then return end
-  for n = span.first, span.last, 2 do
-    if record.fields[ARGV[n]] == nil then record.fields[ARGV[n]] = ARGV[n + 1] end
+-- List the record; keep the memo what its entries are.
+local function register(record, reindexed)
+  local model = record.model
+  if not record.registered then zset(model.registry)[record.member] = '0' end
+  if record.deadline or model.evictable then
+    if reindexed or record.deadline_changed then hash(model.memo)[record.member] = record.before end
+  elseif (record.deadline_changed or not record.live) and size_of(model.memo, 'HLEN') > 0 then
+    hash(model.memo)[record.member] = false
   end
-  record.span = nil
-end
-local function names_of(span)
-  local names, n = {}, 0
-  for at = span.first, span.last, 2 do
-    n = n + 1
-    names[n] = ARGV[at]
-  end
-  return names
+  record.registered, record.indexed, record.live, record.changed, record.removed = true, true, true, true, false
 end
 local function finish(record)
-  local text = render_index(record)
-  if text ~= record.before or not record.indexed or record.whole then record.fields._ix = text end
-  if not record.registered then
-    put_in(sorted, record.model.base .. ':k', 'k', record.member, '0')
-    record.registered = true
+  local reindexed = record.reindexed
+  if reindexed then
+    record.before, record.reindexed = render_index(record), false
+    record.fields._ix = record.before
   end
-  local memo = record.model.base .. ':memo'
-  if record.deadline or record.model.evictable then
-    put_in(hashes, memo, 'm', record.member, text)
-  elseif record.had_deadline then
-    put_in(hashes, memo, 'm', record.member, false)
-  end
-  record.before, record.indexed, record.live, record.changed = text, true, true, true
-  record.removed = false
+  register(record, reindexed)
 end
 local function next_version(record)
   if not record.model.versioned then return 1 end
-  record.version = record.version + 1
-  record.fields._v = tostring(record.version)
+  -- a new record starts from the clock, so that what was read of an earlier one with its key is outdated
+  record.version = (record.live and record.version or clock[1] * 1000000 + clock[2]) + 1
+  record.fields._v = format('%.0f', record.version)
   return record.version
 end
 
 local mutate = {}
 
--- put model key member condition ttl | n (name text)... | nulls: n name... | items
+-- put model record condition ttl nulls _ix | claims: n word... | fields: n word... | items: n word...
 -- condition 'absent' or ''. The record becomes exactly this, whatever had the key.
 function mutate.put(model)
-  local position, member, condition, ttl = take_number(), take(), take(), take()
-  local fields, nulls, items = take_fields(), take_list(), take_items()
-  local record = open_record(model, position, member)
+  local position, condition, ttl, nulls, text = take_number(), take(), take(), take(), take()
+  local claims_from, claims_to = take_words()
+  local fields_from, fields_to = take_words()
+  local from, to = take_words()
+  local record = open_record(model, position, true)
   if condition == 'absent' and record.live then return nil, { 'exists' } end
-  local conflict = claim_conflict(record, items)
-  if conflict then return nil, conflict end
-  apply_lifetime(record, ttl)
-  record.whole = true
-  record.fields, record.span = {}, fields
-  record.nulls = ''
-  if #nulls > 0 then set_nulls(record, nulls, true) end
-  if next(record.index) then
-    local named = {}
-    for n = 1, #items do named[items[n].name] = true end
-    for id in pairs(record.index) do
-      if not named[sub(id, 2)] then reindex_field(record, sub(id, 1, 1), sub(id, 2), nil) end
-    end
+  if claims_from <= claims_to then
+    local conflict = claim_conflict(record, claims_from, claims_to)
+    if conflict then return nil, conflict end
   end
-  apply_items(record, items)
+  if ttl ~= '' or record.deadline then apply_lifetime(record, ttl) end
+  record.fields, record.fields_from, record.fields_to, record.nulls = {}, fields_from, fields_to, nulls
   local version = next_version(record)
-  finish(record)
+  if not (record.indexed or record.registered or record.changed or record.stored) then
+    put_new(record, claims_from, claims_to, from, to)
+  else
+    if record.before ~= text then drop_others(record, claims_from, claims_to, from, to) end
+    apply_items(record, claims_from, claims_to, from, to, record.before == text)
+  end
+  record.whole, record.before, record.index, record.reindexed = text, text, nil, false
+  register(record, true)
   return version
 end
 
--- set model key member version guard ttl | n (name text)... | nulls: n name... | items
--- version '' or the one the writer read; guard 0 or a program the record must satisfy (else result 0).
+-- set model record version ttl | guard: n word... | claims | fields | nulls: n name... | items
+-- version '' or the one the writer read; guard no words, or a program the record must satisfy (else result 0).
 function mutate.set(model)
-  local position, member, version, ttl = take_number(), take(), take(), take()
-  local guard = take_guard(model.base)
-  local fields, nulls, items = take_fields(), take_list(), take_items()
-  local record = open_record(model, position, member)
+  local position, version, ttl = take_number(), take(), take()
+  local guard_from, guard_to = take_words()
+  local claims_from, claims_to = take_words()
+  local fields_from, fields_to = take_words()
+  local nulls_from, nulls_to = take_words()
+  local from, to = take_words()
+  local record = open_record(model, position)
   if not record.live then
-    if #guard > 0 then return 0 end
+    if guard_from <= guard_to then return 0 end
     return nil, { 'missing' }
   end
   if version ~= '' and tonumber(version) ~= record.version then return nil, { 'version' } end
-  if #guard > 0 and not evaluate(guard, { member }, model.base, model.int_keys)[1] then return 0 end
-  local conflict = claim_conflict(record, items)
+  if guard_from <= guard_to and not library().satisfied(model, record.member, guard_from) then return 0 end
+  local conflict = claim_conflict(record, claims_from, claims_to)
   if conflict then return nil, conflict end
-  apply_lifetime(record, ttl)
-  if record.span or next(record.fields) then
-    -- an earlier mutation of this step has something to say about the record
-    spread(record)
-    for n = fields.first, fields.last, 2 do record.fields[ARGV[n]] = ARGV[n + 1] end
-  elseif fields.last > fields.first then
-    record.span = fields
+  if ttl ~= '' then apply_lifetime(record, ttl) end
+  local fields, set, unset = record.fields, {}, {}
+  for n = fields_from, fields_to, 2 do
+    fields[ARGV[n]] = ARGV[n + 1]
+    set[#set + 1] = ARGV[n]
   end
-  if record.nulls ~= '' then set_nulls(record, names_of(fields), false) end
-  if #nulls > 0 then
-    spread(record)
-    set_nulls(record, nulls, true)
-    for n = 1, #nulls do record.fields[nulls[n]] = false end
+  for n = nulls_from, nulls_to do
+    fields[ARGV[n]] = false
+    unset[#unset + 1] = ARGV[n]
   end
-  apply_items(record, items)
-  if fields.last < fields.first and #nulls == 0 then
+  if #unset > 0 or record.nulls ~= '' then set_nulls(record, unset, set) end
+  local result = model.versioned and record.version or 1
+  if #set + #unset > 0 then result = next_version(record) end
+  if record.indexed then
+    if from <= to or claims_from <= claims_to then apply_items(record, claims_from, claims_to, from, to) end
     finish(record)
-    return model.versioned and record.version or 1
   end
-  local result = next_version(record)
-  finish(record)
+  -- a hash without `_ix` is another program's: it stays out of every index until `reindex`
+  record.changed = true
   return result
 end
 
--- The new text of a number and its exact form; nil and why when it cannot be.
-local add
-local function adder()
-  return (function()
---@include decimal.lua
+local function field_of(record, name)
+  local text = record.fields[name]
+  if text ~= nil then return text end
+  if record.whole then
+    for n = record.fields_from, record.fields_to, 2 do if ARGV[n] == name then return ARGV[n + 1] end end
+    return false
+  end
+  return call('HGET', record.key, name)
+end
 local function breaks(op, order)
   return op == 'ge' and order < 0 or op == 'gt' and order <= 0 or op == 'le' and order > 0 or op == 'lt' and order >= 0
 end
-local function shortest(number_value)
+local function shortest(value)
   for digits = 15, 17 do
-    local text = format('%.' .. digits .. 'g', number_value)
-    if tonumber(text) == number_value then return text end
+    local text = format('%.' .. digits .. 'g', value)
+    if tonumber(text) == value then return text end
   end
 end
-local function add(kind, old, delta, bounds)
-  if kind == 'f' then
-    local sum = number(old) + number(delta)
-    if sum ~= sum then return nil, 'nan' end
-    for _, bound in ipairs(bounds) do
-      local limit = number(bound.text)
-      if breaks(bound.op, sum < limit and -1 or sum > limit and 1 or 0) then return nil, 'bound' end
-    end
-    if sum == math.huge or sum == -math.huge then return sum > 0 and 'inf' or '-inf', '' end
-    if sum == 0 then sum = 0 end
-    return shortest(sum), ''
-  end
-  local value, step = decimal_parse(old), decimal_parse(delta)
-  if not value or not step then return nil, 'number' end
-  local sum = decimal_add(value, step)
-  if not sum then return nil, 'wide' end
+local function float_sum(old, delta, bounds)
+  local number = library().number
+  local first, step = number(old), number(delta)
+  if not first then return nil, 'number' end
+  local sum = first + step
+  if sum ~= sum then return nil, 'nan' end
   for _, bound in ipairs(bounds) do
-    if breaks(bound.op, decimal_order(sum, decimal_parse(bound.text))) then return nil, 'bound' end
+    local limit = number(bound.text)
+    if breaks(bound.op, sum < limit and -1 or sum > limit and 1 or 0) then return nil, 'bound' end
   end
-  local form = decimal_form(sum)
-  local _, _, digits = find(form, ':(%d+)$')
-  -- up to 15 significant digits a double always gives the number back; more may, and are simply kept exactly too
-  return decimal_text(sum), digits and #digits > 15 and form or ''
+  if sum == math.huge or sum == -math.huge then return sum > 0 and 'inf' or '-inf', '' end
+  return shortest(sum == 0 and 0 or sum), ''
 end
-    return add
-  end)()
+-- Integers whose sum a double holds exactly need no decimal arithmetic.
+local function small_sum(old, delta, bounds)
+  if #old > 15 or #delta > 15 or not find(old, '^%-?%d+$') or not find(delta, '^%-?%d+$') then return nil end
+  local sum = tonumber(old) + tonumber(delta)
+  for _, bound in ipairs(bounds) do
+    if #bound.text > 15 or not find(bound.text, '^%-?%d+$') then return nil end
+    local limit = tonumber(bound.text)
+    if breaks(bound.op, sum < limit and -1 or sum > limit and 1 or 0) then return nil, 'bound' end
+  end
+  return format('%.0f', sum), ''
+end
+-- The new text of a number and its exact form ('' when its double gives it back); nil and why when it cannot be.
+local function add(kind, old, delta, bounds)
+  if kind == 'f' then return float_sum(old, delta, bounds) end
+  if kind == 'i' then
+    local text, exact = small_sum(old, delta, bounds)
+    if text or exact then return text, exact end
+  end
+  local sum, text, form = library().decimal_sum(old, delta)
+  if not sum then return nil, text end
+  for _, bound in ipairs(bounds) do
+    if breaks(bound.op, library().decimal_bound(sum, bound.text)) then return nil, 'bound' end
+  end
+  if #text <= 15 then return text, '' end -- a double gives 15 digits back
+  local double = tonumber(text)
+  if kind == 'i' then return text, format('%.0f', double) == text and '' or form end
+  local gives_back = double ~= math.huge and double ~= -math.huge and library().decimal_form(shortest(double)) == form
+  return text, gives_back and '' or form
 end
 local function score_text(text)
   local double = tonumber(text)
+  if not double then return text end -- a float's infinity
   if double == math.huge then return 'inf' end
   if double == -math.huge then return '-inf' end
-  return text
+  if double == 0 then return '0' end -- text that stands for less than the least double is refused as a score
+  return #text > 15 and shortest(double) or text
 end
 
--- inc model key member version ttl | n (name kind indexed delta default | n (op bound)...)...
+-- inc model record version ttl | n (name kind indexed delta default | n (op bound)...)...
 -- kind i (int), d (Decimal), f (float); default: the text that stands in for an absent field, '' for None.
 function mutate.inc(model)
-  local position, member, version, ttl = take_number(), take(), take(), take()
+  local position, version, ttl = take_number(), take(), take()
   local steps = {}
   for n = 1, take_number() do
     local step = { name = take(), kind = take(), indexed = take() == '1', delta = take(), default = take(), bounds = {} }
     for b = 1, take_number() do step.bounds[b] = { op = take(), text = take() } end
     steps[n] = step
   end
-  local record = open_record(model, position, member)
+  local record = open_record(model, position)
   if not record.live then return nil, { 'missing' } end
   if version ~= '' and tonumber(version) ~= record.version then return nil, { 'version' } end
-  spread(record)
-  local results, items = {}, {}
+  local results, exacts, names = {}, {}, {}
   for n, step in ipairs(steps) do
-    local old = record.fields[step.name]
-    if old == nil then old = redis.call('HGET', record.key, step.name) end
+    local old = field_of(record, step.name)
     if not old then
-      if find(',' .. record.nulls .. ',', ',' .. step.name .. ',', 1, true) or step.default == '' then
+      if step.default == '' or find(',' .. record.nulls .. ',', ',' .. step.name .. ',', 1, true) then
         return nil, { 'none', step.name }
       end
       old = step.default
     end
-    add = add or adder()
-    local text, exact = add(step.kind, old, step.delta, step.bounds)
-    if not text then return nil, { exact, step.name } end
-    results[n] = text
-    if step.indexed then items[#items + 1] = { kind = 'z', name = step.name, score = score_text(text), exact = exact } end
+    results[n], exacts[n] = add(step.kind, old, step.delta, step.bounds)
+    if not results[n] then return nil, { exacts[n], step.name } end
   end
-  for n, step in ipairs(steps) do record.fields[step.name] = results[n] end
-  apply_lifetime(record, ttl)
-  apply_items(record, items)
+  if ttl ~= '' then apply_lifetime(record, ttl) end
+  for n, step in ipairs(steps) do
+    record.fields[step.name] = results[n]
+    if step.indexed and record.indexed then
+      set_number(record, step.name, score_text(results[n]), exacts[n])
+      names[step.name] = true
+    end
+  end
+  if model.composites[1] and record.indexed then recompose(record, composite_tokens(record), names) end
   results[#results + 1] = next_version(record)
-  finish(record)
+  if record.indexed then finish(record) end
+  record.changed = true
   return results
 end
 
--- del model key member guard; result 1 if there was a live record
+-- del model record version | guard; result 1 if there was a live record
 function mutate.del(model)
-  local position, member, version = take_number(), take(), take()
-  local guard = take_guard(model.base)
-  local record = open_record(model, position, member)
-  if not record.live and not record.stored and not is_registered(record) then return 0 end
-  if #guard > 0 and (not record.live or not evaluate(guard, { member }, model.base, model.int_keys)[1]) then return 0 end
+  local position, version = take_number(), take()
+  local guard_from, guard_to = take_words()
+  local record = open_record(model, position)
+  if not record.live and not record.registered and not record.stored then return 0 end
+  if guard_from <= guard_to and not (record.live and library().satisfied(model, record.member, guard_from)) then return 0 end
   if version ~= '' and record.live and tonumber(version) ~= record.version then return nil, { 'version' } end
   local lived = record.live
   erase(record)
   return lived and 1 or 0
 end
 
--- life model key member ttl guard; result: the deadline's distance in ms, -1 for none
+-- life model record ttl | guard; result: the deadline's distance in ms, -1 for none
 function mutate.life(model)
-  local position, member, ttl = take_number(), take(), take()
-  local guard = take_guard(model.base)
-  local record = open_record(model, position, member)
+  local position, ttl = take_number(), take()
+  local guard_from, guard_to = take_words()
+  local record = open_record(model, position)
   if not record.live then
-    if #guard > 0 then return -2 end
+    if guard_from <= guard_to then return -2 end
     return nil, { 'missing' }
   end
-  if #guard > 0 and not evaluate(guard, { member }, model.base, model.int_keys)[1] then return -2 end
+  if guard_from <= guard_to and not library().satisfied(model, record.member, guard_from) then return -2 end
   apply_lifetime(record, ttl)
   if record.deadline_changed then
     if record.indexed then finish(record) end
@@ -635,60 +777,71 @@ function mutate.life(model)
   return record.deadline and record.deadline - now or -1
 end
 
--- look model key member | n tag-field...: a record that an index lists but a reader found missing; 1 if it was cleaned
+-- look model record | n tag-field... | claims it is known to hold: n word...
+-- A record that an index lists but a reader found missing; 1 if it was cleaned.
 function mutate.look(model)
-  local position, member, tag_fields = take_number(), take(), take_list()
-  local record = open_record(model, position, member)
-  if record.stored or not is_registered(record) then return 0 end
+  local position = take_number()
+  local from, to = take_words()
+  local claims_from, claims_to = take_words()
+  local record = open_record(model, position)
+  if record.stored or not record.registered then return 0 end
   if not record.indexed then
     -- gone without a memo: its tokens are not known, so every token of a moderate listing is asked
-    for _, name in ipairs(tag_fields) do
-      local listing = model.base .. ':v:' .. name
-      local tokens = redis.call('HLEN', listing) <= 1000 and redis.call('HKEYS', listing) or {}
+    local index = index_of(record)
+    for n = from, to do
+      local listing = model.base .. ':v:' .. ARGV[n]
+      local tokens = call('HLEN', listing) <= 1000 and call('HKEYS', listing) or {}
       tokens[#tokens + 1] = '%'
-      record.index['t' .. name] = tokens
+      index['t' .. ARGV[n]] = tokens
     end
+    for n = claims_from, claims_to, 2 do index['u' .. ARGV[n]] = { ARGV[n + 1] } end
   end
   erase(record)
   return 1
 end
 
--- mend model key member | n (name text)... | nulls: n name... | absent: n (name text)... | items
+-- mend model record | absent: n word... | unset: n name... | claims | fields | nulls: n name... | items
 -- Index a stored record anew from its values, which the caller read: 0 if they are not what is stored any more. Every
 -- entry is written again, known or not, the deadline follows the key's own expiry, and absent fields get their default.
 function mutate.mend(model)
-  local position, member = take_number(), take()
-  local fields, nulls, absent, items = take_fields(), take_list(), take_fields(), take_items()
-  local record = open_record(model, position, member)
+  local position = take_number()
+  local absent_from, absent_to = take_words()
+  local unset_from, unset_to = take_words()
+  local claims_from, claims_to = take_words()
+  local fields_from, fields_to = take_words()
+  local nulls_from, nulls_to = take_words()
+  local from, to = take_words()
+  local record = open_record(model, position)
   if not record.stored then return 0 end
-  local null_names = ',' .. (redis.call('HGET', record.key, '_null') or '') .. ','
-  for n = fields.first, fields.last, 2 do
-    if redis.call('HGET', record.key, ARGV[n]) ~= ARGV[n + 1] then return 0 end
+  record.nulls = call('HGET', record.key, '_null') or ''
+  local none, unset = ',' .. record.nulls .. ',', {}
+  for n = fields_from, fields_to, 2 do if call('HGET', record.key, ARGV[n]) ~= ARGV[n + 1] then return 0 end end
+  for n = nulls_from, nulls_to do if not find(none, ',' .. ARGV[n] .. ',', 1, true) then return 0 end end
+  for n = absent_from, absent_to, 2 do if call('HEXISTS', record.key, ARGV[n]) == 1 then return 0 end end
+  for n = unset_from, unset_to do
+    if call('HEXISTS', record.key, ARGV[n]) == 1 then return 0 end
+    unset[#unset + 1] = ARGV[n]
   end
-  for n = 1, #nulls do
-    if not find(null_names, ',' .. nulls[n] .. ',', 1, true) then return 0 end
-  end
-  local conflict = claim_conflict(record, items)
+  local conflict = claim_conflict(record, claims_from, claims_to)
   if conflict then return nil, conflict end
-  for n = absent.first, absent.last, 2 do
-    if redis.call('HEXISTS', record.key, ARGV[n]) == 1 then return 0 end
-    record.fields[ARGV[n]] = ARGV[n + 1]
-  end
-  local before = composite_tokens(record)
+  for n = absent_from, absent_to, 2 do record.fields[ARGV[n]] = ARGV[n + 1] end
+  if #unset > 0 then set_nulls(record, unset, {}) end
+  if model.versioned and record.version == 0 then next_version(record) end
+  local before, ids = composite_tokens(record), {}
   for _, composite in ipairs(model.composites) do
-    for _, token in ipairs(before[composite.tag] or {}) do
-      put_in(sorted, model.base .. ':c:' .. composite.tag .. ':' .. composite.range .. ':' .. token, 'c', member, false)
-    end
+    for _, token in ipairs(before[composite.tag] or {}) do zset(composite.stem .. token)[record.member] = false end
   end
-  for id in pairs(record.index) do reindex_field(record, sub(id, 1, 1), sub(id, 2), nil) end
-  record.index, record.order, record.live, record.indexed, record.registered = {}, {}, true, false, false
-  local left = redis.call('PTTL', record.key)
+  for id in pairs(index_of(record)) do ids[#ids + 1] = id end
+  for n = 1, #ids do reindex_field(record, sub(ids[n], 1, 1), sub(ids[n], 2), nil) end
+  record.index, record.order, record.live, record.registered = {}, {}, true, false
+  local left = call('PTTL', record.key)
   if left < 0 then
     if record.deadline then set_deadline(record, nil) end
   elseif not record.deadline or math.abs(record.deadline - now - left) > 1000 then
     set_deadline(record, now + left)
   end
-  apply_items(record, items)
+  apply_items(record, claims_from, claims_to, from, to)
+  record.reindexed = true
   finish(record)
   return 1
 end
@@ -697,51 +850,47 @@ end
 local results, failures, plain = {}, {}, true
 for n = 1, take_number() do
   current = n
-  local operation_name = take()
-  local result, failure = mutate[operation_name](models[take_number()])
+  local decide = mutate[take()]
+  local result, failure = decide(models[take_number()])
   results[n] = result or 0
   if failure then failures[#failures + 1] = { n, unpack(failure) } end
   if result ~= 1 then plain = false end
 end
+-- Of a whole step, a unique value may pass from one record to another in any order.
 for _, claim in ipairs(claims) do
-  local key = claim.base .. ':u:' .. claim.name
-  local changes = hashes[key]
-  -- what the step itself gives away is free; what it gives to another is not
-  local ours = changes and changes[claim.token]
-  local stored = redis.call('HGET', key, claim.token)
-  local freed = false
-  if stored and stored ~= claim.record.member then
-    for _, record in pairs(records) do
-      if record.member == stored and record.model.base == claim.base then
-        local list = record.index['u' .. claim.name]
-        freed = not record.live or not list or list[1] ~= claim.token
+  local record = claim.record
+  local model, member = record.model, record.member
+  local key = model.base .. ':u:' .. claim.name
+  local ours, owner = hashes[key] and hashes[key][claim.token], nil
+  if ours and ours ~= member then
+    owner = ours
+  elseif ours then
+    local stored = call('HGET', key, claim.token)
+    if stored and stored ~= member then
+      local other = owners[model.base][stored]
+      if other then
+        local list = other.live and index_of(other)['u' .. claim.name]
+        if list and list[1] == claim.token then owner = stored end
+      elseif owner_lives(model, stored) then
+        owner = stored
       end
     end
   end
-  local owner
-  if ours and ours ~= claim.record.member then
-    owner = ours
-  elseif stored and stored ~= claim.record.member and not freed and owner_lives(claim.base, stored) then
-    owner = stored
-  end
-  local list = claim.record.index['u' .. claim.name]
-  if owner and list and list[1] == claim.token then failures[#failures + 1] = { claim.position, 'unique', claim.name, owner } end
+  if owner then failures[#failures + 1] = { claim.position, 'unique', claim.name, owner, claim.token } end
 end
 if all and #failures > 0 then return { 'F', failures } end
 
 -- Sweep a bounded number of overdue records by what their memos say.
 local swept = {}
 for _, model in ipairs(models) do
-  local base = model.base
-  if model.sweep > 0 and touch(base .. ':due', 'd') then
-    for _, member in ipairs(redis.call('ZRANGEBYSCORE', base .. ':due', '-inf', '(' .. format('%.0f', now), 'LIMIT', 0, model.sweep)) do
-      local changes = sorted[base .. ':due']
-      if not changes or changes[member] == nil then
-        local memo = touch(base .. ':memo', 'm') and redis.call('HGET', base .. ':memo', member) or ''
-        local record = { model = model, member = member, deadline = 0, stored = false, fields = {} }
-        record.index, record.order = parse_index(memo or '')
+  if model.sweep > 0 and size_of(model.due, 'ZCARD') > 0 then
+    local overdue = call('ZRANGEBYSCORE', model.due, '-inf', '(' .. format('%.0f', now), 'LIMIT', 0, model.sweep)
+    for _, member in ipairs(overdue) do
+      if not sorted[model.due] or sorted[model.due][member] == nil then
+        local memo = size_of(model.memo, 'HLEN') > 0 and call('HGET', model.memo, member)
+        local record = { model = model, member = member, deadline = 0, stored = false, fields = {}, before = memo or '' }
         erase(record)
-        swept[#swept + 1] = record_key(base, model.int_keys, member)
+        swept[#swept + 1] = library().record_key(model.base, model.int_keys, member)
       end
     end
   end
@@ -749,97 +898,117 @@ end
 
 -- Phase 2: act. Everything below can only succeed.
 local function in_chunks(command, key, list)
-  for first = 1, #list, 4000 do redis.call(command, key, unpack(list, first, math.min(first + 3999, #list))) end
+  local size, done = #list, 0
+  if size <= 4000 then return call(command, key, unpack(list)) end
+  for first = 1, size, 4000 do
+    done = done + call(command, key, unpack(list, first, math.min(first + 3999, size)))
+  end
+  return done
 end
-for _, record in pairs(records) do
+local function store_whole(record)
+  local from, to = record.fields_from, record.fields_to
+  local last = math.min(to, from + 3999)
+  if record.nulls ~= '' then
+    call('HSET', record.key, '_ix', record.whole, '_null', record.nulls, unpack(ARGV, from, last))
+  else
+    call('HSET', record.key, '_ix', record.whole, unpack(ARGV, from, last))
+  end
+  for first = last + 1, to, 4000 do call('HSET', record.key, unpack(ARGV, first, math.min(first + 3999, to))) end
+end
+local function surplus(record)
+  local keep, gone = { _ix = true, _null = record.nulls ~= '', _v = record.model.versioned }, {}
+  for n = record.fields_from, record.fields_to, 2 do keep[ARGV[n]] = true end
+  for name, text in pairs(record.fields) do keep[name] = text and true end
+  for _, name in ipairs(call('HKEYS', record.key)) do if not keep[name] then gone[#gone + 1] = name end end
+  return gone
+end
+for n = 1, #opened do
+  local record = opened[n]
   if record.changed and record.live then
-    local span = record.span
-    local list, n, gone = {}, 0, {}
-    if span and span.last - span.first < 3000 then
-      list, n = { unpack(ARGV, span.first, span.last) }, span.last - span.first + 1
-    else
-      spread(record)
-    end
-    for name, text in pairs(record.fields) do
-      if text then
-        list[n + 1], list[n + 2] = name, text
-        n = n + 2
-      else
-        gone[#gone + 1] = name
+    if record.whole then store_whole(record) end
+    if next(record.fields) then
+      local texts, gone = {}, {}
+      for name, text in pairs(record.fields) do
+        if text then
+          texts[#texts + 1] = name
+          texts[#texts + 1] = text
+        else
+          gone[#gone + 1] = name
+        end
       end
+      if texts[1] then in_chunks('HSET', record.key, texts) end
+      record.gone = gone
     end
-    if record.whole and record.stored then
-      spread(record)
-      for _, name in ipairs(redis.call('HKEYS', record.key)) do
-        if record.fields[name] == nil then gone[#gone + 1] = name end
-      end
-    end
-    if n > 0 then in_chunks('HSET', record.key, list) end
-    record.gone = gone
   end
 end
-local removed = {}
-for _, record in pairs(records) do
+for n = 1, #opened do
+  local record = opened[n]
   if record.changed then
     if record.live then
-      if #record.gone > 0 then in_chunks('HDEL', record.key, record.gone) end
+      if record.whole and record.stored then record.gone = surplus(record) end
+      if record.gone and record.gone[1] then in_chunks('HDEL', record.key, record.gone) end
       if record.deadline_changed or (record.overdue and record.stored) then
         if record.deadline then
-          redis.call('PEXPIREAT', record.key, format('%.0f', record.deadline))
+          call('PEXPIREAT', record.key, format('%.0f', record.deadline))
         else
-          redis.call('PERSIST', record.key)
+          call('PERSIST', record.key)
         end
       end
     elseif record.removed then
-      removed[#removed + 1] = record.key
+      call('DEL', record.key)
     end
   end
 end
-for n = 1, #removed do redis.call('DEL', removed[n]) end
-for n = 1, #swept do redis.call('DEL', swept[n]) end
+for n = 1, #swept do call('DEL', swept[n]) end
 for key, changes in pairs(sorted) do
-  local adds, drops, n = {}, {}, 0
+  local adds, drops, a, d = {}, {}, 0, 0
   for member, score in pairs(changes) do
     if score then
-      adds[n + 1], adds[n + 2] = score, member
-      n = n + 2
+      adds[a + 1], adds[a + 2], a = score, member, a + 2
     else
-      drops[#drops + 1] = member
+      d = d + 1
+      drops[d] = member
     end
   end
-  if #drops > 0 and touched[key] ~= 'none' then in_chunks('ZREM', key, drops) end
-  if n > 0 then in_chunks('ZADD', key, adds) end
-end
-for key, changes in pairs(hashes) do
-  local adds, drops = {}, {}
-  for member, value in pairs(changes) do
-    if value then
-      adds[#adds + 1] = member
-      adds[#adds + 1] = value
-    else
-      drops[#drops + 1] = member
-    end
-  end
-  if #drops > 0 and touched[key] ~= 'none' then in_chunks('HDEL', key, drops) end
-  if #adds > 0 then in_chunks('HSET', key, adds) end
-end
-for key, changes in pairs(texts) do
-  for token, text in pairs(changes) do redis.call('HSETNX', key, token, text) end
+  if d > 0 and sizes[key] > 0 then in_chunks('ZREM', key, drops) end
+  if a > 0 then in_chunks('ZADD', key, adds) end
 end
 for key, changes in pairs(sets) do
-  local adds, drops = {}, {}
+  local adds, drops, a, d = {}, {}, 0, 0
   for member, present in pairs(changes) do
-    local list = present and adds or drops
-    list[#list + 1] = member
-  end
-  if #adds > 0 then in_chunks('SADD', key, adds) end
-  if #drops > 0 then
-    if touched[key] ~= 'none' then in_chunks('SREM', key, drops) end
-    if #adds == 0 and redis.call('EXISTS', key) == 0 then
-      local _, _, base, name, token = find(key, '^(.*):t:([^:]+):([^:]*)$')
-      redis.call('HDEL', base .. ':v:' .. name, token)
+    if present then
+      a = a + 1
+      adds[a] = member
+    else
+      d = d + 1
+      drops[d] = member
     end
   end
+  local left = sizes[key]
+  if a > 0 then left = left + in_chunks('SADD', key, adds) end
+  if d > 0 and sizes[key] > 0 then left = left - in_chunks('SREM', key, drops) end
+  local listing = listings[key]
+  if listing and listing[2] ~= '%' then
+    -- kept with the set's first and last member
+    if left == 0 then
+      call('HDEL', listing[1], listing[2])
+    elseif sizes[key] == 0 then
+      hash(listing[1])[listing[2]] = listing[3]
+    end
+  end
+end
+for key, changes in pairs(hashes) do
+  local adds, drops, a, d = {}, {}, 0, 0
+  for member, value in pairs(changes) do
+    if value then
+      adds[a + 1], adds[a + 2], a = member, value, a + 2
+    else
+      d = d + 1
+      drops[d] = member
+    end
+  end
+  if d > 0 and sizes[key] > 0 then in_chunks('HDEL', key, drops) end
+  if a > 0 then in_chunks('HSET', key, adds) end
 end
 
 if #results == 0 then
@@ -847,18 +1016,15 @@ if #results == 0 then
   plain, results = false, { #swept }
 end
 local reply = plain and { 'O' } or { 'O', results }
-if #failures > 0 then
-  reply = { 'O', results, failures }
+if #failures > 0 then reply = { 'O', results, failures } end
+if acknowledged_from <= acknowledged_to then
+  call('ZREM', operations, unpack(ARGV, acknowledged_from, acknowledged_to))
 end
-for n = 1, #acknowledged do redis.call('ZREM', operations, acknowledged[n]) end
 if stamp ~= '' then
+  call('ZREMRANGEBYSCORE', operations, '-inf', '(' .. format('%.0f', clock[1] * 1000000 + clock[2] - window))
   local done = false
-  for _, record in pairs(records) do done = done or record.changed end
-  -- what a client acknowledges goes at once; the rest, of clients that ended, now and then
-  if clock[2] % 16 == 0 then redis.call('ZREMRANGEBYSCORE', operations, '-inf', '(' .. format('%.0f', clock[1] * 1000000 + clock[2] - window)) end
-  if done then
-    -- a step that only deletes stores its token last; on a full server that alone may be refused, and is not missed
-    redis.pcall('ZADD', operations, stamp, operation .. pack_reply(reply))
-  end
+  for n = 1, #opened do done = done or opened[n].changed end
+  -- a step that only deletes stores its token last; on a full server that alone may be refused, and is not missed
+  if done then redis.pcall('ZADD', operations, stamp, operation .. pack_reply(reply)) end
 end
 return reply

@@ -72,7 +72,8 @@ local function decimal_text(a)
   return sign .. sub(digits, 1, #digits - fraction) .. '.' .. sub(digits, #digits - fraction + 1)
 end
 
-local function decimal_form(a)
+-- The sort form of match.lua.
+local function sort_form(a)
   if a.digits == '0' then return '0' end
   local digits = gsub(a.digits, '0+$', '')
   return format('%s%d:%s', a.negative and '-' or '+', #a.digits + a.exponent, digits)
@@ -88,3 +89,15 @@ local function decimal_order(a, b)
   if not x then return #a.digits + a.exponent < #b.digits + b.exponent and -sign_a or sign_a end
   return magnitude_compare(trimmed(x), trimmed(y)) * sign_a
 end
+
+-- For apply.lua. The sum of two texts: itself, its text and its sort form; nil and why when there is none.
+local function decimal_sum(old, delta)
+  local value, step = decimal_parse(old), decimal_parse(delta)
+  if not value or not step then return nil, 'number' end
+  local sum = decimal_add(value, step)
+  if not sum then return nil, 'wide' end
+  return sum, decimal_text(sum), sort_form(sum)
+end
+-- How a number compares with the one a text stands for: -1, 0 or 1.
+local function decimal_bound(a, text) return decimal_order(a, decimal_parse(text)) end
+local function decimal_form(text) return sort_form(decimal_parse(text)) end
