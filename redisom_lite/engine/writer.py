@@ -17,6 +17,7 @@ from itertools import count
 from typing import Any, Final
 
 from redisom_lite.engine.declare import declare
+from redisom_lite.engine.policy import warn_of_eviction
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import (
@@ -62,11 +63,10 @@ class Writer:
         self._transport = transport
         self._window = b"%d" % int(max(_REMEMBERED, 4 * timeout) * 1_000_000)
         self._skew = 0
+        self._asked = False
         self._acknowledged: dict[bytes, deque[bytes]] = {}
         self._count = count()
         self._process = (0, b"")
-        self._scripted = False
-        self._introduced: set[tuple[Keyspace, int]] = set()
 
     async def apply(
         self, changes: Sequence[Change], *, each: bool = False, sweep: int = _SWEPT_PER_STEP
@@ -113,23 +113,6 @@ class Writer:
                 return applied
         raise BackendError("the server and this process do not agree on the model's indexes or on the time")
 
-    async def introduce(self, step: Step) -> None:
-        """Make sure that the server has the script, and the declarations of the step's models: once per process."""
-        transport = self._transport()
-        if not self._scripted:
-            (reply,) = await transport.commands([(b"SCRIPT", b"LOAD", load("apply").text)], retry=True)
-            if isinstance(reply, RedisomError):
-                raise reply
-            self._scripted = True
-        for keyspace, partition in step.models:
-            if (keyspace, partition) not in self._introduced:
-                await declare(transport, keyspace, partition, writer=True)
-                self._introduced.add((keyspace, partition))
-
-    def forget_script(self) -> None:
-        """The server has lost its scripts: load them again before the next transaction."""
-        self._scripted = False
-
     def stamp(self, step: Step) -> Sending:
         """Make a step ready to be sent: apply.lua's arguments, with an operation token of its own."""
         operation, stamp = self._operation(), b"%d" % (int(time.time() * 1_000_000) + self._skew)
@@ -142,6 +125,9 @@ class Writer:
         code: bytes = reply[0]
         match code:
             case b"O":
+                if not self._asked:
+                    self._asked = True
+                    await warn_of_eviction(self._transport())
                 waiting = self._acknowledged.setdefault(step.operations, deque(maxlen=4096))
                 waiting.append(sending.operation + packed(reply))
                 return step.applied(reply)
