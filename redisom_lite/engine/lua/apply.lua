@@ -685,13 +685,14 @@ local function add(kind, old, delta, bounds)
   if kind == 'i' then
     local text, exact = small_sum(old, delta, bounds)
     if text or exact then return text, exact end
+    if not find(old, '^%-?%d+$') then return nil, 'number' end
   end
   local sum, text, form = library().decimal_sum(old, delta)
   if not sum then return nil, text end
   for _, bound in ipairs(bounds) do
     if breaks(bound.op, library().decimal_bound(sum, bound.text)) then return nil, 'bound' end
   end
-  if #text <= 15 then return text, '' end -- a double gives 15 digits back
+  if #text <= 15 and not find(text, 'E', 1, true) then return text, '' end -- a double gives 15 digits back
   local double = tonumber(text)
   if kind == 'i' then return text, format('%.0f', double) == text and '' or form end
   local gives_back = double ~= math.huge and double ~= -math.huge and library().decimal_form(shortest(double)) == form

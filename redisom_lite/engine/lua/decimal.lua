@@ -2,8 +2,9 @@
 
 -- {negative, digits, exponent}: the value is digits x 10^exponent; digits carry no leading zeros ('0' for zero).
 local function decimal_parse(text)
-  local _, _, sign, whole, fraction, exponent = find(text, '^([+-]?)(%d*)%.?(%d*)[eE]?([+-]?%d*)$')
-  if not sign or whole .. fraction == '' then return nil end
+  local _, last, sign, whole, fraction = find(text, '^([+-]?)(%d*)%.?(%d*)')
+  local _, _, exponent = find(text, '^[eE]([+-]?%d+)$', last + 1)
+  if whole .. fraction == '' or (last < #text and not exponent) then return nil end
   local digits = gsub(whole .. fraction, '^0+(%d)', '%1')
   return { negative = sign == '-', digits = digits, exponent = (tonumber(exponent) or 0) - #fraction }
 end
