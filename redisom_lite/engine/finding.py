@@ -271,9 +271,10 @@ def _wanted_words(wanted: Sequence[FieldSpec]) -> list[bytes]:
 def plan_words(query: QueryPlan, *, every: bool) -> list[bytes]:
     """Clauses and paths as the script reads them; without `every`, only paths that hold all records."""
     words = [b"%d" % len(query.clauses)]
-    for clause in query.clauses:
-        words += program(clause)
     paths = query.paths_for(every=every)
+    for position, clause in enumerate(query.clauses):
+        # what every path covers is never tested
+        words += [b"0"] if all(position in path.covers for path in paths) else program(clause)
     words.append(b"%d" % len(paths))
     for path in paths:
         words += (_flag(path.ordered), _flag(path.each), _flag(path.distinct), _flag(path.valued))

@@ -108,6 +108,22 @@ class LexRange(Condition):
 
 
 @dataclass(frozen=True, slots=True)
+class NumberIn(Condition):
+    """What `in_` of several numbers becomes in a plan: a numeric value is one of these, in ascending order."""
+
+    field: FieldSpec
+    values: tuple[Score, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextIn(Condition):
+    """What `in_` of several texts becomes in a plan: the value is one of these, escaped, in ascending order."""
+
+    field: FieldSpec
+    texts: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HasToken(Condition):
     """A `Tag` holds any of these tokens, or a `Unique` equals any of them."""
 

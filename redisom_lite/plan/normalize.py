@@ -22,11 +22,16 @@ from redisom_lite.plan.expression import (
     KeyIn,
     LexRange,
     Not,
+    NumberIn,
     NumberRange,
     Or,
+    TextIn,
     TextPrefix,
     TextRange,
 )
+
+_AFTER: Final = b"\0\1"
+"""Behind the entries of one text: `escape_text(v)` up to, and without, this after it (see `keys.escape_text`)."""
 
 ALWAYS: Final = And(())
 NEVER: Final = Or(())
@@ -112,20 +117,59 @@ def _either(parts: Iterable[Condition]) -> Condition:
 
 
 def _united(choices: list[Condition]) -> list[Condition]:
-    """Token tests of one field become one test of any of the tokens."""
-    united: list[Condition] = []
+    """Tests of one field for single values become one test for any of them."""
+    united: dict[object, Condition] = {}
     for choice in choices:
-        if isinstance(choice, HasToken):
-            for position, other in enumerate(united):
-                if isinstance(other, HasToken) and other.field is choice.field:
-                    tokens = tuple(dict.fromkeys(other.tokens + choice.tokens))
-                    united[position] = HasToken(choice.field, tokens)
-                    break
-            else:
-                united.append(choice)
-        else:
-            united.append(choice)
-    return united
+        several = _several(choice)
+        key = choice if isinstance(several, Or) else (type(several), several.field)
+        other = united.get(key)
+        united[key] = several if other is None else _joined(other, several)
+    return [_alone(choice) for choice in united.values()]
+
+
+_Several = NumberIn | TextIn | HasToken
+
+
+def _several(choice: Condition) -> _Several | Or:
+    """A choice as a test for any of several values, or an alternative of its own."""
+    match choice:
+        case NumberIn() | TextIn() | HasToken():
+            return choice
+        case NumberRange(spec, Score() as low, Score() as high) if compare(low, high) == 0:
+            return NumberIn(spec, (low,))
+        case LexRange(spec, bytes() as low, bytes() as high) if high == low + _AFTER:
+            return TextIn(spec, (low,))
+        case _:
+            return Or((choice,))
+
+
+def _joined(one: Condition, other: Condition) -> Condition:
+    match one, other:
+        case NumberIn(spec, values), NumberIn(_, more):
+            return NumberIn(spec, _sorted((*values, *more)))
+        case TextIn(spec, texts), TextIn(_, more):
+            return TextIn(spec, tuple(sorted({*texts, *more})))
+        case HasToken(spec, tokens), HasToken(_, more):
+            return HasToken(spec, tuple(dict.fromkeys(tokens + more)))
+        case _:
+            return one
+
+
+def _sorted(values: Iterable[Score]) -> tuple[Score, ...]:
+    ordered = sorted(values, key=cmp_to_key(compare))
+    return tuple(one for n, one in enumerate(ordered) if not n or compare(ordered[n - 1], one))
+
+
+def _alone(choice: Condition) -> Condition:
+    match choice:
+        case Or((only,)):
+            return only
+        case NumberIn(spec, (only,)):
+            return NumberRange(spec, only, only)
+        case TextIn(spec, (only,)):
+            return LexRange(spec, only, only + _AFTER)
+        case _:
+            return choice
 
 
 def _merge(one: Condition, other: Condition) -> Condition | None:
@@ -135,6 +179,11 @@ def _merge(one: Condition, other: Condition) -> Condition | None:
             return _merged_numbers(one, other)
         case LexRange(), LexRange() if one.field is other.field:
             return _merged_lex(one, other)
+        case NumberIn(), NumberRange() if one.field is other.field:
+            kept = tuple(value for value in one.values if _within(other, value))
+            return _alone(NumberIn(one.field, kept)) if kept else NEVER
+        case NumberRange(), NumberIn() if one.field is other.field:
+            return _merge(other, one)
         case KeyIn(), KeyIn():
             shared = tuple(member for member in one.members if member in set(other.members))
             return KeyIn(one.field, shared) if shared else NEVER
@@ -176,6 +225,10 @@ def _empty(condition: NumberRange) -> bool:
         return False
     order = compare(condition.low, condition.high)
     return order > 0 or (order == 0 and (condition.low_open or condition.high_open))
+
+
+def _within(bounds: NumberRange, value: Score) -> bool:
+    return _merged_numbers(bounds, NumberRange(bounds.field, value, value)) != NEVER
 
 
 def _merged_lex(one: LexRange, other: LexRange) -> Condition:

@@ -21,9 +21,11 @@ from redisom_lite.plan.expression import (
     KeyIn,
     LexRange,
     Not,
+    NumberIn,
     NumberRange,
     Or,
     Term,
+    TextIn,
 )
 from redisom_lite.plan.normalize import NEVER, normalize, numbers_apart, texts_apart
 from redisom_lite.plan.program import EVERYTHING, Instruction, composite, leaf, program
@@ -178,7 +180,7 @@ def _rank(clause: Condition) -> int:
             return 1 if spec.kind is Kind.UNIQUE else 2
         case IsNone():
             return 5
-        case NumberRange() | LexRange():
+        case NumberRange() | LexRange() | NumberIn() | TextIn():
             return 3
         case _:
             return 4
@@ -229,7 +231,10 @@ def _order_paths(clauses: tuple[Condition, ...], primary: Term | None) -> Iterab
         yield Path((EVERYTHING,), frozenset(), "every record by key")
         return
     spec = primary.field
-    if not any(isinstance(clause, NumberRange | LexRange) and clause.field is spec for clause in clauses):
+    if not any(
+        isinstance(clause, NumberRange | LexRange | NumberIn | TextIn) and clause.field is spec
+        for clause in clauses
+    ):
         whole = LexRange(spec, None, None) if spec.kind is Kind.TEXT else NumberRange(spec, None, None)
         yield Path((leaf(whole),), frozenset(), f"index {spec.name}", valued=True)
     yield Path((EVERYTHING,), frozenset(), "every record by key")
@@ -242,7 +247,7 @@ def _marked(path: Path, clauses: tuple[Condition, ...], primary: Term | None) ->
         each = kinds == {b"A"}
     else:
         name = primary.field.name.encode()
-        each = kinds <= {b"Z", b"C", b"L"} and all(read[1] == name for read in path.reads)
+        each = kinds <= {b"Z", b"C", b"L", b"N", b"M"} and all(read[1] == name for read in path.reads)
     return replace(path, ordered=each and len(path.reads) == 1, each=each)
 
 
@@ -264,7 +269,9 @@ def _fields(condition: Condition) -> set[str]:
             return _fields(item)
         case KeyIn():
             return set()
-        case NumberRange(spec) | LexRange(spec) | HasToken(spec) | IsNone(spec):
+        case (
+            NumberRange(spec) | LexRange(spec) | NumberIn(spec) | TextIn(spec) | HasToken(spec) | IsNone(spec)
+        ):
             return {spec.name}
         case _:
             return set()
@@ -283,6 +290,10 @@ def describe(condition: Condition) -> str:
             return f"range {spec.name}{_sides(low is not None, high is not None)}"
         case LexRange(spec, low, high):
             return f"text {spec.name}{_sides(low is not None, high is not None)}"
+        case NumberIn(spec, values):
+            return f"range {spec.name} any of {len(values)}"
+        case TextIn(spec, texts):
+            return f"text {spec.name} any of {len(texts)}"
         case HasToken(spec, tokens):
             count = "" if len(tokens) == 1 else f" any of {len(tokens)}"
             return f"{spec.kind.value} {spec.name}{count}"

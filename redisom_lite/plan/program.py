@@ -19,8 +19,10 @@ from redisom_lite.plan.expression import (
     KeyIn,
     LexRange,
     Not,
+    NumberIn,
     NumberRange,
     Or,
+    TextIn,
 )
 from redisom_lite.schema.model_schema import Kind
 
@@ -71,6 +73,11 @@ def leaf(condition: Condition) -> Instruction:
                 b"-" if low is None else b"[" + low,
                 b"+" if high is None else b"(" + high,
             )
+        case NumberIn(field, values):
+            words = (word for value in values for word in (value.text, value.decimal, _lean(value)))
+            return (b"N", field.name.encode(), b"%d" % len(values), *words)
+        case TextIn(field, texts):
+            return (b"M", field.name.encode(), b"%d" % len(texts), *texts)
         case HasToken(field, tokens):
             op = b"U" if field.kind is Kind.UNIQUE else b"S"
             return (op, b"%d" % len(tokens), *tokens, field.name.encode())

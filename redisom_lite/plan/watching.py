@@ -13,8 +13,10 @@ from redisom_lite.plan.expression import (
     KeyIn,
     LexRange,
     Not,
+    NumberIn,
     NumberRange,
     Or,
+    TextIn,
 )
 from redisom_lite.plan.planner import QueryPlan
 from redisom_lite.schema.model_schema import FieldSpec, Kind
@@ -58,7 +60,7 @@ def _of(condition: Condition) -> Iterable[bytes]:
                 yield from _of(item)
         case Not(item):
             yield from _of(item)
-        case NumberRange(spec) | LexRange(spec):
+        case NumberRange(spec) | LexRange(spec) | NumberIn(spec) | TextIn(spec):
             yield from _order(spec)
         case HasToken(spec, tokens):
             name = spec.name.encode()

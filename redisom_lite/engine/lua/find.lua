@@ -333,6 +333,8 @@ end
 -- that needs the real value less the ties that are beyond it. nil where that would take long.
 local TIES = 500
 local function direct_size(read)
+  if read.op == 'N' and (read.inexact or exists(read.exact_key) or #read.scores > TIES) then return nil end
+  if read.op == 'M' and #read.texts > TIES then return nil end
   if read.op ~= 'Z' and read.op ~= 'C' or not needs_test(read) then return size[read.op](read) end
   local count = redis.call('ZCOUNT', read.key, '(' .. read.low_text, '(' .. read.high_text)
   local edges = { read.low_text, read.high_text ~= read.low_text and read.high_text or nil }
@@ -362,7 +364,7 @@ local function direct_count(candidate)
     local program = { unpack(candidate.reads) }
     program[#program + 1] = { op = '|', n = #candidate.reads }
     for _, read in ipairs(candidate.reads) do
-      if read.op == 'L' then return nil end -- the text of a record that is gone is not known
+      if read.op == 'L' or read.op == 'M' then return nil end -- the text of a record that is gone is not known
     end
     local hits = evaluate(program, gone, base, int_keys)
     for m = 1, #gone do if hits[m] then sum = sum - 1 end end
@@ -383,7 +385,7 @@ end
 local function stream()
   local read, score, member, scan = 1, '', '', ''
   if going_on then read, score, member, scan = resume.read, resume.score, resume.member, resume.scan end
-  local run = math.min(budget, mode == 'rows' and 100 or 500)
+  local run = math.min(budget, mode == 'rows' and 100 or 250)
   while read <= #path.reads do
     local next_members, position = open_read[path.reads[read].op](path.reads[read], false, score, member, scan)
     while true do
@@ -422,8 +424,8 @@ local function walk()
   local score, member = '', ''
   if going_on then score, member = resume.score, resume.member elseif after then score, member = after.score, after.member end
   local next_members, position = open_read[path.reads[1].op](path.reads[1], order.descending, score, member, '')
-  local run = going_on and 500 or 1.3 * needed / selectivity(path) + 8
-  run = math.min(budget, 500, math.max(needed, math.ceil(run)))
+  local run = going_on and 250 or 1.3 * needed / selectivity(path) + 8
+  run = math.min(budget, 250, math.max(needed, math.ceil(run)))
   local last_score
   local function tie_of(key)
     return order.kind == 'l' and sub(key, 1, find(key, '\0\0', 1, true)) or key
@@ -454,7 +456,7 @@ local function walk()
       at_score, at_member = position()
       return
     end
-    run = math.min(budget, 500, run * 2)
+    run = math.min(budget, 250, run * 2)
   end
 end
 
@@ -478,7 +480,7 @@ end
 local threshold
 local function set_threshold()
   local from = after
-  if resume.strategy == 'W' then from = { score = resume.score, member = resume.member } end
+  if resume.strategy ~= '' then from = { score = resume.score, member = resume.member } end
   if not from then return end
   if order.kind == 'l' then
     local _, last = find(from.member, '\0\0', 1, true)
@@ -525,13 +527,14 @@ local function gather_sorted()
   return best
 end
 -- The first of each read, merged; nil when that takes too long. A member of two reads has one place in the order.
-local function gather_merged(from)
+local MERGED = 300 -- rows of one call
+local function gather_merged(from, wanted_now)
   local runs = {}
   for read = 1, #path.reads do
     local next_members = open_read[path.reads[read].op](path.reads[read], order.descending,
       from and from.score or '', from and from.member or '', '')
-    local run, at_most = {}, math.min(budget, 500, math.max(needed, 32))
-    while #run < needed do
+    local run, at_most = {}, math.min(budget, 250, math.max(wanted_now, 32))
+    while #run < wanted_now do
       local members, scores, entries = next_members(at_most)
       if not members then break end
       examined = examined + entries
@@ -542,7 +545,7 @@ local function gather_merged(from)
     runs[#runs + 1] = { list = run, at = 1 }
   end
   local best = {}
-  while #best < needed do
+  while #best < wanted_now do
     local first
     for _, run in ipairs(runs) do
       local entry = run.list[run.at]
@@ -555,14 +558,19 @@ local function gather_merged(from)
   return best
 end
 local function gather()
-  local from, best = set_threshold(), nil
+  local from, best, wanted_now = set_threshold(), nil, needed
   if path.each then
-    best = gather_merged(from)
+    wanted_now = math.min(needed, offset + MERGED)
+    best = gather_merged(from, wanted_now)
   elseif size_of(path) <= budget and needed <= GATHERED then
     best = gather_sorted()
   end
   if not best then return { 'G', chosen } end
-  for n = offset + 1, math.min(#best, needed) do emit_row(best[n].member, best[n].text) end
+  for n = offset + 1, #best do emit_row(best[n].member, best[n].text) end
+  if wanted_now < needed and #best == wanted_now then
+    more, at_score, at_member = 1, best[#best].text, best[#best].member
+    if order.kind == 'l' then at_score, at_member = '', at_score end
+  end
   skipped, found = math.min(offset, #best), math.max(#best - offset, 0)
   return answer()
 end

@@ -5,6 +5,8 @@
 --
 --   Z field low high low_open high_open low_decimal high_decimal low_lean high_lean   number within bounds
 --   L field min max                                   text within lexicographic bounds (ZRANGEBYLEX notation)
+--   N field n (score decimal lean)...                 number is one of these, ascending
+--   M field n text...                                 text is one of these, escaped, ascending
 --   S n token... field                                tag holds any token (`%` is None)
 --   U n token... field                                unique value is any token
 --   K n member...                                     primary key is any member
@@ -62,6 +64,24 @@ local function parse_instruction(base)
     local i = { op = op, field = take(), min = take(), max = take() }
     i.key = base .. ':i:' .. i.field
     return i
+  elseif op == 'N' then
+    local i = { op = op, field = take(), values = {}, scores = {}, inexact = false }
+    i.key, i.exact_key = number_key(base, i.field), base .. ':x:' .. i.field
+    for _ = 1, take_number() do
+      local text, value = take(), { decimal = take(), lean = take_number() }
+      local score = number(text)
+      if not i.values[score] then
+        i.values[score] = {}
+        i.scores[#i.scores + 1] = text
+      end
+      i.values[score][#i.values[score] + 1] = value
+      i.inexact = i.inexact or value.lean ~= 0
+    end
+    return i
+  elseif op == 'M' then
+    local i = { op = op, field = take(), texts = take_list() }
+    i.key = base .. ':i:' .. i.field
+    return i
   elseif op == 'S' or op == 'U' then
     local i = { op = op, tokens = take_list(), field = take() }
     i.key = base .. (op == 'S' and ':t:' or ':u:') .. i.field
@@ -104,6 +124,15 @@ local function in_bounds(i, member, score)
   end
   return beyond(score, exact, i.low, i.low_decimal, i.low_lean, i.low_open, 1)
     and beyond(score, exact, i.high, i.high_decimal, i.high_lean, i.high_open, -1)
+end
+-- Whether a member at this score has one of the values there.
+local function is_one_of(i, member, score)
+  local values = i.values[score]
+  local exact = values and exists(i.exact_key) and redis.call('HGET', i.exact_key, member)
+  for n = 1, values and #values or 0 do
+    if exact and values[n].decimal == exact or not exact and values[n].lean == 0 then return true end
+  end
+  return false
 end
 local function in_lex_bounds(i, form)
   if i.min ~= '-' then
@@ -160,13 +189,17 @@ end
 -- Each leaf answers for a run of members; `memo` keeps what was read for this run (many bounds on one field).
 local MANY = 24
 local leaf = {}
-function leaf.Z(i, members, _, _, memo)
+local function scores_of(i, members, memo)
   local scores = memo[i.key]
   if not scores then
     scores = redis.call('ZMSCORE', i.key, unpack(members))
     for n = 1, #members do scores[n] = scores[n] and number(scores[n]) end
     memo[i.key] = scores
   end
+  return scores
+end
+function leaf.Z(i, members, _, _, memo)
+  local scores = scores_of(i, members, memo)
   local out, low, high = {}, i.low, i.high
   for n = 1, #members do
     local score = scores[n]
@@ -179,7 +212,12 @@ function leaf.Z(i, members, _, _, memo)
   return out
 end
 leaf.C = leaf.Z
-function leaf.L(i, members, base, int_keys, memo)
+function leaf.N(i, members, _, _, memo)
+  local scores, out = scores_of(i, members, memo), {}
+  for n = 1, #members do out[n] = scores[n] and is_one_of(i, members[n], scores[n]) or false end
+  return out
+end
+local function forms_of(i, members, base, int_keys, memo)
   local forms = memo[i.key]
   if not forms then
     forms = {}
@@ -189,8 +227,21 @@ function leaf.L(i, members, base, int_keys, memo)
     end
     memo[i.key] = forms
   end
+  return forms
+end
+function leaf.L(i, members, base, int_keys, memo)
+  local forms = forms_of(i, members, base, int_keys, memo)
   local out = {}
   for n = 1, #members do out[n] = forms[n] and in_lex_bounds(i, forms[n]) or false end
+  return out
+end
+function leaf.M(i, members, base, int_keys, memo)
+  local forms, out = forms_of(i, members, base, int_keys, memo), {}
+  i.set = i.set or set_of(i.texts)
+  for n = 1, #members do
+    local form = forms[n]
+    out[n] = form and i.set[sub(form, 1, find(form, '\0\0', 1, true) - 1)] or false
+  end
   return out
 end
 function leaf.S(i, members, base, int_keys)

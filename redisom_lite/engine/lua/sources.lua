@@ -3,7 +3,7 @@
 
 -- Bounds whose ties need the real value are read closed and tested again.
 local function needs_test(i)
-  return i.low_lean ~= 0 or i.high_lean ~= 0 or exists(i.exact_key)
+  return i.low_lean ~= 0 or i.high_lean ~= 0 or (i.exact_key and exists(i.exact_key)) or false
 end
 local function score_bounds(i)
   local closed = needs_test(i)
@@ -17,6 +17,22 @@ function size.Z(i)
   return redis.call('ZCOUNT', i.key, low, high)
 end
 size.C = size.Z
+-- Of many values a sample is sized.
+local SAMPLED = 64
+local function sampled(list, count)
+  local step, sum, taken = math.max(1, #list / SAMPLED), 0, 0
+  for n = 1, #list, step do
+    sum = sum + count(list[floor(n)])
+    taken = taken + 1
+  end
+  return math.ceil(sum * #list / taken)
+end
+function size.N(i)
+  return sampled(i.scores, function(score) return redis.call('ZCOUNT', i.key, score, score) end)
+end
+function size.M(i)
+  return sampled(i.texts, function(text) return redis.call('ZLEXCOUNT', i.key, '[' .. text, '(' .. text .. '\0\1') end)
+end
 function size.L(i) return redis.call('ZLEXCOUNT', i.key, i.min, i.max) end
 function size.S(i)
   local sum = 0
@@ -119,6 +135,71 @@ local function lex_source(key, min, max, descending, form, plain)
   end, function() return '', form or '', '' end
 end
 
+-- The values of a list one after the other, each a short read of its own: `open(value, score, member)` opens one,
+-- `ahead(value)` says whether anything of it lies ahead of the place to go on from, `past(value)` is the place behind it.
+local function chained_source(list, descending, score, member, open, ahead, past)
+  local n, last, step = 1, #list + 1, 1
+  if descending then n, last, step = #list, 0, -1 end
+  while (score or member) and n ~= last and not ahead(list[n]) do n = n + step end
+  local next_members, position
+  return function(count)
+    local looked = 0
+    while n ~= last do
+      if not next_members then next_members, position = open(list[n], score, member) end
+      local members, scores, entries = next_members(count)
+      if members then
+        score, member = position()
+        return members, scores, entries + looked
+      end
+      score, member = past(list[n])
+      n, next_members, looked = n + step, nil, looked + 1
+      if looked >= count then return {}, {}, looked end
+    end
+    return nil
+  end, function() return score or '', member or '', '' end
+end
+local function numbers_source(i, descending, score, member)
+  local from, tested = score and number(score), i.inexact or exists(i.exact_key)
+  local function open(text, at_score, at_member)
+    local one = { key = i.key, low_text = text, high_text = text, low_lean = 0, high_lean = 0 }
+    local here = at_score and number(at_score) == number(text) and at_score or nil
+    local next_members, position = number_source(one, descending, here, at_member)
+    if not tested then return next_members, position end
+    return function(n)
+      local members, scores, entries = next_members(n)
+      if not members then return nil end
+      local kept, kept_scores = {}, {}
+      for m = 1, #members do
+        if is_one_of(i, members[m], number(scores[m])) then
+          kept[#kept + 1] = members[m]
+          kept_scores[#kept] = scores[m]
+        end
+      end
+      return kept, kept_scores, entries
+    end, position
+  end
+  local function ahead(text)
+    if descending then return number(text) <= from end
+    return number(text) >= from
+  end
+  return chained_source(i.scores, descending, score, score and member, open, ahead, function(text)
+    return text, descending and '' or '\255'
+  end)
+end
+local function texts_source(i, descending, form)
+  local function open(text, _, at_form)
+    local here = at_form and sub(at_form, 1, #text + 2) == text .. '\0\0' and at_form or nil
+    return lex_source(i.key, '[' .. text, '(' .. text .. '\0\1', descending, here)
+  end
+  local function ahead(text)
+    if descending then return less(text, form) end
+    return less(form, text .. '\0\1')
+  end
+  return chained_source(i.texts, descending, nil, form, open, ahead, function(text)
+    return nil, text .. (descending and '\0\0' or '\0\1')
+  end)
+end
+
 local function list_source(list, from)
   local at = from or 0
   return function(n)
@@ -147,6 +228,10 @@ function open_read.Z(i, descending, score, member)
   return number_source(i, descending, score ~= '' and score or nil, member)
 end
 open_read.C = open_read.Z
+function open_read.N(i, descending, score, member)
+  return numbers_source(i, descending, score ~= '' and score or nil, member)
+end
+function open_read.M(i, descending, _, form) return texts_source(i, descending, form ~= '' and form or nil) end
 function open_read.L(i, descending, _, form) return lex_source(i.key, i.min, i.max, descending, form ~= '' and form or nil) end
 function open_read.A(_, descending, _, member)
   return lex_source(registry, '-', '+', descending, member ~= '' and member or nil, true)
