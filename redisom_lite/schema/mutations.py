@@ -20,6 +20,7 @@ __all__ = [
     "Row",
     "Step",
     "change",
+    "copy",
     "dirty",
     "encode_row",
     "increase",
@@ -50,10 +51,40 @@ def put(
     row, entries = encode(schema, values)
     member = schema.key.codec.member(values[schema.key.name])
     fields, nulls = _fields(schema.fields, row)
+    return _put(member, entries, fields, nulls, only_if_absent, lifetime), row
+
+
+def copy(
+    schema: ModelSchema,
+    member: bytes,
+    values: Mapping[str, Any],
+    texts: Mapping[bytes, bytes],
+    nulls: Iterable[bytes],
+    *,
+    only_if_absent: bool,
+    lifetime: bytes,
+) -> Mutation:
+    """Write a record whole as another server stores it: `texts` by hash field, those the class does not know too.
+
+    `values` are those read of it, for its index entries; `nulls` the names of its fields whose value is None.
+    """
+    _, entries = encode(schema, values)
+    fields = [word for pair in texts.items() for word in pair]
+    return _put(member, entries, fields, nulls, only_if_absent, lifetime)
+
+
+def _put(
+    member: bytes,
+    entries: Entries,
+    fields: Sequence[bytes],
+    nulls: Iterable[bytes],
+    only_if_absent: bool,
+    lifetime: bytes,
+) -> Mutation:
     claims, items = entries.claims, entries.items
     args = [b"absent" if only_if_absent else b"", lifetime, _null(nulls), b"".join(entries.index)]
     args += (b"%d" % len(claims), *claims, b"%d" % len(fields), *fields, b"%d" % len(items), *items)
-    return Mutation(b"put", member, args), row
+    return Mutation(b"put", member, args)
 
 
 def _null(names: Iterable[bytes]) -> bytes:
