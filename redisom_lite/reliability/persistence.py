@@ -59,7 +59,10 @@ async def persistence(db: Store) -> Persistence:
 
     Raises `BackendError` on `memory://`.
     """
-    place = (await administration.places(db))[0]
+    return await _persistence(db, (await administration.places(db))[0])
+
+
+async def _persistence(db: Store, place: Place) -> Persistence:
     seen = await administration.info(db, place, "persistence")
     on = seen.get("aof_enabled") == "1"
     last = int(seen.get("rdb_last_save_time", 0))
@@ -138,7 +141,7 @@ async def saved(db: Store, *, replicas: int = 0, disk: bool = True, timeout: Lif
 
 
 async def _saved(db: Store, place: Place, replicas: int, disk: bool, deadline: float) -> Barrier:
-    seen = await persistence(db) if disk else None
+    seen = await _persistence(db, place) if disk else None
     if seen is not None and seen.aof and await _waited(db, place, b"WAITAOF", (1, replicas), deadline):
         return "waitaof"
     if replicas:
