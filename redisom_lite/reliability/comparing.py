@@ -16,7 +16,7 @@ from redisom_lite.engine.node import Arg
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.store import Store
 from redisom_lite.errors import ConstraintError, RedisomError
-from redisom_lite.reliability.copying import TOLERANCE, Snapshot, Way, look, now, same_end
+from redisom_lite.reliability.copying import Moment, Snapshot, Way, look, now, same_end, since
 from redisom_lite.schema.keyspace import Keyspace
 
 RANGE: Final = 500
@@ -56,7 +56,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class _Digest:
-    """What a server holds in a range; `asked` is when, in ms of this process's clock."""
+    """What a server held in a range at a moment; `left` is the sum of the remaining lifetimes, in ms."""
 
     last: bytes
     looked: int
@@ -64,13 +64,16 @@ class _Digest:
     digest: bytes
     mortal: int
     left: float
-    asked: float
+    when: Moment
 
     def same(self, other: _Digest) -> bool:
         if (self.live, self.digest, self.mortal) != (other.live, other.digest, other.mortal):
             return False
-        passed = other.asked - self.asked
-        return abs(self.left - other.left - self.mortal * passed) <= TOLERANCE * self.mortal
+        if not self.mortal:
+            return True
+        # the mean end of the range, as each server tells it
+        mean = Moment(self.when.at + self.left / self.mortal, self.when.slack)
+        return mean.near(Moment(other.when.at + other.left / other.mortal, other.when.slack))
 
 
 async def verify(way: Way, *, repair: bool) -> Verification:
@@ -113,7 +116,7 @@ async def _digest(
     asked = now()
     reply = await _ask(store, keyspace, partition, after, last, limit, b"range")
     member, looked, live, digest, mortal, left = reply
-    return _Digest(member, looked, live, digest, mortal, float(left), (asked + now()) / 2)
+    return _Digest(member, looked, live, digest, mortal, float(left), since(asked))
 
 
 async def _ask(
@@ -135,28 +138,28 @@ async def _suspects(way: Way, partition: int, after: bytes, last: bytes) -> list
     )
 
 
-def _alike(one: tuple[bytes, float | None], other: tuple[bytes, float | None]) -> bool:
+def _alike(one: tuple[bytes, Moment | None], other: tuple[bytes, Moment | None]) -> bool:
     return one[0] == other[0] and same_end(one[1], other[1])
 
 
 async def _each(
     store: Store, keyspace: Keyspace, partition: int, after: bytes, last: bytes
-) -> dict[bytes, tuple[bytes, float | None]]:
-    """Digest and end (ms of this process's clock) of each record of a range."""
-    found: dict[bytes, tuple[bytes, float | None]] = {}
-    async for asked, flat in _pages(store, keyspace, partition, after, last):
+) -> dict[bytes, tuple[bytes, Moment | None]]:
+    """Digest and end of each record of a range."""
+    found: dict[bytes, tuple[bytes, Moment | None]] = {}
+    async for answered, flat in _pages(store, keyspace, partition, after, last):
         for member, digest, left in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
-            found[member] = (digest, None if left < 0 else asked + left)
+            found[member] = (digest, None if left < 0 else Moment(answered.at + left, answered.slack))
     return found
 
 
 async def _pages(
     store: Store, keyspace: Keyspace, partition: int, after: bytes, last: bytes
-) -> AsyncGenerator[tuple[float, list[Any]]]:
+) -> AsyncGenerator[tuple[Moment, list[Any]]]:
     while True:
         asked = now()
         member, looked, flat = await _ask(store, keyspace, partition, after, last, RANGE, b"each")
-        yield (asked + now()) / 2, flat
+        yield since(asked), flat
         if looked < RANGE:
             return
         after = b"(" + member

@@ -32,15 +32,32 @@ TOLERANCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A stored record: its texts by hash field, the names of its None fields, and when it ends.
+class Moment:
+    """A time in ms of this process's clock, known to within `slack` ms: a server's answer was made while it travelled.
 
-    `ends` is in ms of this process's clock, None for a record without an end: clocks of servers are never compared.
+    Clocks of servers are never compared.
     """
+
+    at: float
+    slack: float
+
+    def near(self, other: Moment) -> bool:
+        return abs(self.at - other.at) <= TOLERANCE + self.slack + other.slack
+
+
+def since(asked: float) -> Moment:
+    """When the server answered what was asked at `asked` and has just been received."""
+    received = now()
+    return Moment((asked + received) / 2, (received - asked) / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A stored record: its texts by hash field, the names of its None fields, and when it ends (None: never)."""
 
     texts: dict[bytes, bytes]
     nulls: tuple[bytes, ...]
-    ends: float | None
+    ends: Moment | None
 
     def same(self, other: Snapshot | None) -> bool:
         """Whether another holds the same values and ends at the same time, give or take `TOLERANCE`."""
@@ -50,13 +67,13 @@ class Snapshot:
         return self.texts == other.texts and self.nulls == other.nulls
 
     def lifetime(self) -> bytes:
-        return lifetimes.FOREVER if self.ends is None else lifetimes.exactly(max(1, round(self.ends - now())))
+        return (
+            lifetimes.FOREVER if self.ends is None else lifetimes.exactly(max(1, round(self.ends.at - now())))
+        )
 
 
-def same_end(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return abs(one - other) <= TOLERANCE
+def same_end(one: Moment | None, other: Moment | None) -> bool:
+    return one is other if one is None or other is None else one.near(other)
 
 
 def now() -> float:
@@ -80,20 +97,20 @@ async def look(store: Store, keyspace: Keyspace, members: Sequence[bytes]) -> li
         commands = [(name, key) for key in keys for name in (b"HGETALL", b"PTTL")]
         asked = now()
         replies = unrefused(await store.transport.commands(commands, retry=True))
-        middle = (asked + now()) / 2
+        answered = since(asked)
         for flat, left in zip(replies[::2], replies[1::2], strict=True):
-            found.append(_snapshot(flat, left, middle))
+            found.append(_snapshot(flat, left, answered))
     return found
 
 
-def _snapshot(flat: Any, left: int, asked: float) -> Snapshot | None:
+def _snapshot(flat: Any, left: int, answered: Moment) -> Snapshot | None:
     # the record may have ended between the two commands
     if not flat or left < _ENDLESS:
         return None
     texts: dict[bytes, bytes] = dict(zip(flat[::2], flat[1::2], strict=True))
     nulls = tuple(name for name in texts.get(b"_null", b"").split(b",") if name)
     plain = {name: text for name, text in texts.items() if name not in _RESERVED}
-    return Snapshot(plain, nulls, None if left == _ENDLESS else asked + left)
+    return Snapshot(plain, nulls, None if left == _ENDLESS else Moment(answered.at + left, answered.slack))
 
 
 @dataclass(frozen=True, slots=True)
