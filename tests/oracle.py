@@ -54,8 +54,13 @@ async def _read(redis: Any) -> tuple[Contents, dict[bytes, int], int]:
                 contents[key] = await redis.smembers(key)
             case b"zset":
                 contents[key] = dict(await redis.zrange(key, 0, -1, withscores=True))
+            case b"none":
+                continue  # it has just expired
             case _:
                 contents[key] = kind
+        if not contents[key]:
+            del contents[key]
+            continue
         left = await redis.pttl(key)
         if left > 0:
             deadlines[key] = seconds * 1000 + micros // 1000 + left

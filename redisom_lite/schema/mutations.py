@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from redisom_lite.codec.structure import JsonCodec
 from redisom_lite.schema.encoding import Entries, Row, encode, encode_row, entries_of
 from redisom_lite.schema.lifetime import KEEP
 from redisom_lite.schema.model_schema import FieldSpec, Kind, ModelSchema
@@ -99,15 +100,25 @@ def dirty(
     return [
         spec
         for spec, old, new in zip(schema.fields, stored, row, strict=True)
-        if old != new and not (old is not None and new is not None and _means(spec, old, values[spec.name]))
+        if old != new
+        and not (old is not None and new is not None and _means(spec, old, new, values[spec.name]))
     ]
 
 
-def _means(spec: FieldSpec, text: bytes, value: Any) -> bool:
+def _means(spec: FieldSpec, old: bytes, new: bytes, value: Any) -> bool:
+    """Whether a stored text, which another program may have written, stands for this very value.
+
+    Equality is not enough: 0.0 and -0.0 are equal, and so are two times of different offsets.
+    """
     try:
-        return bool(spec.codec.decode(text) == value)
-    except ValueError:
+        known = spec.codec.decode(old)
+        text = spec.codec.encode(known)
+    except (TypeError, ValueError):
         return False
+    if text == new:
+        return True
+    # equal sets may list their members in different order
+    return isinstance(spec.codec, JsonCodec) and sorted(text) == sorted(new) and bool(known == value)
 
 
 def change(

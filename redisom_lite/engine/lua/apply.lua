@@ -128,6 +128,7 @@ end
 local sorted, sets, hashes = {}, {}, {} -- key -> member -> score|false, true|false, value|false
 local sizes, listings = {}, {}          -- key -> entries before the step; tag key -> {:v: key, token, text}
 local records, opened, owners = {}, {}, {} -- by KEYS position; in order; by model base and member
+local mending = false -- whether the listings of tags cannot be trusted
 local claims, current = {}, 0 -- unique values wanted, judged at the end; the mutation at work
 
 local function size_of(key, command)
@@ -165,9 +166,9 @@ local function tag_set(model, name, token, text)
     size_of(key, 'SCARD')
     local listing = model.base .. ':v:' .. name
     size_of(listing, 'HLEN')
-    listings[key] = { listing, token, text }
+    listings[key] = { listing, token, text, mending and text }
   elseif text then
-    listings[key][3] = text
+    listings[key][3], listings[key][4] = text, mending
   end
   return changes
 end
@@ -841,8 +842,9 @@ function mutate.mend(model)
   elseif not record.deadline or math.abs(record.deadline - now - left) > 1000 then
     set_deadline(record, now + left)
   end
+  mending = true
   apply_items(record, claims_from, claims_to, from, to)
-  record.reindexed = true
+  mending, record.reindexed = false, true
   finish(record)
   return 1
 end
@@ -993,7 +995,7 @@ for key, changes in pairs(sets) do
     -- kept with the set's first and last member
     if left == 0 then
       call('HDEL', listing[1], listing[2])
-    elseif sizes[key] == 0 then
+    elseif sizes[key] == 0 or listing[4] then
       hash(listing[1])[listing[2]] = listing[3]
     end
   end
