@@ -52,13 +52,19 @@ def _simplify(condition: Condition, *, negated: bool) -> Condition:
             parts = [_simplify(item, negated=negated) for item in items]
             return _either(parts) if negated else _both(parts)
         case Or(items):
-            parts = [_simplify(item, negated=negated) for item in items]
-            return _both(parts) if negated else _either(parts)
+            # united before it is negated, so that `not_in` of many values stays one test
+            either = _either([_simplify(item, negated=False) for item in items])
+            return _negation(either) if negated else either
         case _:
             leaf = _leaf(condition)
             if not negated:
                 return leaf
             return ALWAYS if leaf == NEVER else Not(leaf)
+
+
+def _negation(either: Condition) -> Condition:
+    choices = either.items if isinstance(either, Or) else (either,)
+    return _both([_simplify(choice, negated=True) for choice in choices])
 
 
 def _leaf(condition: Condition) -> Condition:
@@ -105,26 +111,23 @@ def _both(parts: Iterable[Condition]) -> Condition:
 
 
 def _either(parts: Iterable[Condition]) -> Condition:
-    choices: list[Condition] = []
+    found: dict[Condition, None] = {}
     for part in parts:
         if part == ALWAYS:
             return ALWAYS
-        for choice in part.items if isinstance(part, Or) else (part,):
-            if choice not in choices:
-                choices.append(choice)
-    choices = _united(choices)
+        found.update(dict.fromkeys(part.items if isinstance(part, Or) else (part,)))
+    choices = _united(list(found))
     return choices[0] if len(choices) == 1 else Or(tuple(choices))
 
 
 def _united(choices: list[Condition]) -> list[Condition]:
     """Tests of one field for single values become one test for any of them."""
-    united: dict[object, Condition] = {}
+    groups: dict[object, list[_Several | Or]] = {}
     for choice in choices:
         several = _several(choice)
         key = choice if isinstance(several, Or) else (type(several), several.field)
-        other = united.get(key)
-        united[key] = several if other is None else _joined(other, several)
-    return [_alone(choice) for choice in united.values()]
+        groups.setdefault(key, []).append(several)
+    return [_alone(_joined(group)) for group in groups.values()]
 
 
 _Several = NumberIn | TextIn | HasToken
@@ -143,16 +146,23 @@ def _several(choice: Condition) -> _Several | Or:
             return Or((choice,))
 
 
-def _joined(one: Condition, other: Condition) -> Condition:
-    match one, other:
-        case NumberIn(spec, values), NumberIn(_, more):
-            return NumberIn(spec, _sorted((*values, *more)))
-        case TextIn(spec, texts), TextIn(_, more):
-            return TextIn(spec, tuple(sorted({*texts, *more})))
-        case HasToken(spec, tokens), HasToken(_, more):
-            return HasToken(spec, tuple(dict.fromkeys(tokens + more)))
-        case _:
-            return one
+def _joined(group: list[_Several | Or]) -> Condition:
+    """Tests of one kind for values of one field, as one."""
+    match group[0]:
+        case NumberIn(spec):
+            return NumberIn(
+                spec, _sorted(value for each in group if isinstance(each, NumberIn) for value in each.values)
+            )
+        case TextIn(spec):
+            return TextIn(
+                spec,
+                tuple(sorted({text for each in group if isinstance(each, TextIn) for text in each.texts})),
+            )
+        case HasToken(spec):
+            tokens = (token for each in group if isinstance(each, HasToken) for token in each.tokens)
+            return HasToken(spec, tuple(dict.fromkeys(tokens)))
+        case alternative:
+            return alternative
 
 
 def _sorted(values: Iterable[Score]) -> tuple[Score, ...]:
