@@ -250,11 +250,12 @@ class Step:
 
 def packed(reply: Any) -> bytes:
     """A reply as apply.lua packs it behind its operation token."""
-    if isinstance(reply, list):
-        items: list[Any] = reply
-        return b"l%d:%b" % (len(items), b"".join(packed(item) for item in items))
-    text = reply if isinstance(reply, bytes) else b"%d" % reply
-    return b"%b%d:%b" % (b"s" if isinstance(reply, bytes) else b"i", len(text), text)
+    if isinstance(reply, bytes):
+        return b"s%d:%b" % (len(reply), reply)
+    if isinstance(reply, int):
+        text = b"%d" % reply
+        return b"i%d:%b" % (len(text), text)
+    return b"l%d:%b" % (len(reply), b"".join(packed(item) for item in reply))
 
 
 def unpacked(answer: bytes) -> Any:

@@ -33,7 +33,9 @@ class Keyspace:
     def record_key(self, member: bytes) -> bytes:
         """The key of the record with this primary key (sort form)."""
         if self.int_keys == b"1":
-            short = b"0" < member[:1] < b"z"  # not negative, and of less than 61 digits: see `keys.member_of_int`
+            short = (
+                b"0" < member[:1] < b"z"
+            )  # not negative, and of less than 61 digits: see `keys.member_of_int`
             text = member[1:] if short else b"%d" % keys.int_of_member(member)
         else:
             text = keys.encode(member)
