@@ -171,7 +171,7 @@ async def test_open_mirror_replays_by_itself(twin: Twin) -> None:
 
 
 async def test_note_of_a_writer_that_died_is_replayed_after_the_grace(twin: Twin) -> None:
-    with pytest.raises(KeyError):  # noqa: PT012 - the block is what dies
+    with pytest.raises(KeyError):
         async with twin.queued.writing(Product, "tea"):
             await Product(sku="tea").save()
             raise KeyError("died")
