@@ -204,7 +204,7 @@ class Batch:
 
     async def _send(self, calls: list[_Call]) -> None:
         backend = self._store.backend
-        transport = backend.connections.transport()
+        transport = backend.transport()
         outcomes: list[Any] = []
         unscripted: set[tuple[bytes, bytes]] = set()
         first = 0

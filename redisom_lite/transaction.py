@@ -150,7 +150,7 @@ class Transaction:
         for _, partition in models:
             self._check_slot(keyspace, partition)
         if self._session is None:
-            session = self._backend.connections.transport().session(keys[0])
+            session = self._backend.transport().session(keys[0])
             self._session = await self._stack.enter_async_context(session)
             has_script = [(b"SCRIPT", b"EXISTS", load("apply").sha)]
         else:
@@ -183,7 +183,7 @@ class Transaction:
     async def _declare(self, models: Sequence[tuple[Keyspace, int]], declared: Sequence[Any]) -> None:
         for (keyspace, partition), is_declared in zip(models, declared, strict=True):
             if not is_declared:
-                await declare(self._backend.connections.transport(), keyspace, partition, writer=True)
+                await declare(self._backend.transport(), keyspace, partition, writer=True)
             self._declared.add(keyspace.bases[partition])
 
     def _check_slot(self, keyspace: Keyspace, partition: int) -> None:
@@ -330,7 +330,7 @@ class Transaction:
         """Ask, on another connection, what became of a commit whose answer was lost."""
         keyspace, partition = sending.step.models[0]
         try:
-            answer = await self._backend.connections.transport().call(
+            answer = await self._backend.transport().call(
                 load("recall"),
                 [keyspace.registry(partition)],
                 [sending.step.operations, sending.stamp, sending.operation],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
@@ -58,7 +58,7 @@ class Connector:
         connection = self.make()
         try:
             async with asyncio.timeout_at(deadline):
-                await connection.connect()
+                await heeding(connection.connect())
         except BaseException as error:
             abort_connection(connection)
             if isinstance(error, Exception):
@@ -73,6 +73,20 @@ class Connector:
     def abandon(self) -> None:
         for own in self._clients:
             abandon_client(own)
+
+
+async def heeding(driver: Coroutine[Any, Any, Any]) -> Any:
+    """Await redis-py, and heed a cancellation that it lost.
+
+    It sends within `asyncio.wait_for`, which before Python 3.12 returns as if nothing had been when the cancellation
+    comes just as the sending is done.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    result = await driver
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
 
 
 class Source:

@@ -11,7 +11,7 @@ from math import isinf
 from typing import Any, Final, TypeGuard
 
 from redisom_lite.engine import failure
-from redisom_lite.engine.connection import Connector, abandon_connection, abort_connection
+from redisom_lite.engine.connection import Connector, abandon_connection, abort_connection, heeding
 from redisom_lite.engine.node import Arg, Command, Line, Lines
 from redisom_lite.engine.resp import pack
 
@@ -43,7 +43,7 @@ class PlainLine:
         self._busy = True
         try:
             async with asyncio.timeout_at(None if isinf(deadline) else deadline):
-                await self._connection.send_packed_command(payload, check_health=False)
+                await heeding(self._connection.send_packed_command(payload, check_health=False))
                 replies = [await self._reply() for _ in commands]
         except TimeoutError as error:
             self.close()
