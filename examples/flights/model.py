@@ -20,9 +20,9 @@ class Flight(Model):
     origin: Tag[Airport]
     dest: Tag[str]
     scheduled: Range[datetime]  # departure, UTC
-    dep_delay: Range[int | None] = None  # minutes, negative when early; None: cancelled
+    dep_delay: Range[int | None] = Field(default=None)  # minutes, negative when early; None: cancelled
     distance: Range[int] = Field(gt=0)  # miles
-    tailnum: Range[str | None] = None  # text: ordered, and found by how it begins
+    tailnum: Range[str | None] = Field(default=None)  # text: ordered, and found by how it begins
     number: int  # stored, not indexed
     arr_delay: int | None = None
     air_time: int | None = None
