@@ -1,0 +1,24 @@
+"""Typed structures over what Redis has besides records: counters, hashes, lists, sets, sorted sets, text.
+
+Each is found by a name in a database and holds what its brackets say: `Leaderboard[str](db, "weekly", ttl="7d")`. What
+they have in common (keys, lifetimes, how often a write takes effect) stands in `structure.py`.
+"""
+
+from redisom_lite.containers.counter import Counter, WindowCounter
+from redisom_lite.containers.hash_map import HashMap
+from redisom_lite.containers.list_queue import Job, ListQueue
+from redisom_lite.containers.set_of import SetOf
+from redisom_lite.containers.sorted_set import Leaderboard, SortedSet
+from redisom_lite.containers.text import Text
+
+__all__ = [
+    "Counter",
+    "HashMap",
+    "Job",
+    "Leaderboard",
+    "ListQueue",
+    "SetOf",
+    "SortedSet",
+    "Text",
+    "WindowCounter",
+]
