@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from redisom_lite import Database
+from tests.property import flights
 from tests.property.running import run
 
 
@@ -20,3 +21,8 @@ async def test_random_queries_answer_like_a_list(url: str, lane: str) -> None:
 async def test_random_queries_answer_like_a_list_at_length(real_url: str, seed: int) -> None:
     async with Database(real_url) as db:
         await run(db, seed=seed, datasets=6, queries=60)
+
+
+async def test_queries_on_flights_answer_like_sqlite(real_url: str) -> None:
+    rows = (row for number, row in enumerate(flights.sample_rows()) if number % 5 == 0)
+    assert await flights.main(rows, real_url, queries=60) == 0
