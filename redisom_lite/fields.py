@@ -19,8 +19,9 @@ from redisom_lite.columns import (
     TextColumn,
     UniqueColumn,
 )
-from redisom_lite.errors import DeclarationError
-from redisom_lite.schema.annotation import Indexed
+from redisom_lite.errors import DeclarationError, RedisomError
+from redisom_lite.schema.annotation import Fading, Indexed
+from redisom_lite.schema.lifetime import Lifetime, milliseconds
 
 if TYPE_CHECKING:
     import re
@@ -143,11 +144,28 @@ if TYPE_CHECKING:
         max_length: int | None = _Unset,
         union_mode: Literal["smart", "left_to_right"] = _Unset,
         fail_fast: bool | None = _Unset,
+        ttl: Lifetime | None = None,
     ) -> Any:
-        """Pydantic's `Field`, returning `Any` so that it may stand where a `Range[Decimal]` is declared."""
+        """Pydantic's `Field`, returning `Any` so that it may stand where a `Range[Decimal]` is declared.
+
+        `ttl`: how long a value of this field stays, a timedelta, seconds, or text such as "30m". Every write of the
+        field renews it; when it ends the field reads as its default, which it must have, and the record stays. For
+        fields without an index, on servers that have HPEXPIRE (Redis 7.4, Valkey 9): others refuse the write with
+        `DeclarationError`.
+        """
 
 else:
-    from pydantic import Field  # noqa: F401  # for others to import
+    from pydantic import Field as _PydanticField
+
+    def Field(*args, ttl=None, **options):
+        """Pydantic's `Field`; `ttl` is how long a value of the field stays."""
+        info = _PydanticField(*args, **options)
+        if ttl is not None:
+            try:
+                info.metadata.append(Fading(milliseconds(ttl, "Field(ttl=...)")))
+            except RedisomError as error:
+                raise DeclarationError(str(error)) from None
+        return info
 
     class _Declared:
         """What the four declare in common: a subscript turns into an annotation that pydantic understands."""

@@ -25,6 +25,7 @@ from redisom_lite.errors import (
     BackendError,
     ConflictError,
     ConstraintError,
+    DeclarationError,
     NotFoundError,
     RedisomError,
     UniqueError,
@@ -302,6 +303,12 @@ def error_of(keyspace: Keyspace, failure: Failure) -> RedisomError:
         case "version":
             return ConflictError(
                 f"{model}: the record has changed since it was read: refresh() and try again"
+            )
+        case "fading":
+            field = failure.details[0].decode()
+            return DeclarationError(
+                f"{model}.{field} has a lifetime of its own, which this server cannot keep: "
+                "use Redis 7.4, Valkey 9 or newer, or give the record a lifetime instead of the field"
             )
         case "unique":
             field = failure.details[0].decode()

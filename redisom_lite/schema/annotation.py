@@ -61,6 +61,13 @@ class Indexed(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Fading:
+    """What `Field(ttl=...)` leaves among a field's metadata: how long a value that was written stays, in ms."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Declaration:
     """A field as declared: the type of a value that is not `None`, and what was said about it.
 
@@ -74,6 +81,7 @@ class Declaration:
     marks: tuple[Indexed, ...]
     bounds: Bounds
     misplaced: Indexed | None
+    ttl_ms: int | None
 
 
 def read(info: FieldInfo) -> Declaration:
@@ -88,6 +96,7 @@ def read(info: FieldInfo) -> Declaration:
         marks=tuple(item for item in metadata if isinstance(item, Indexed)),
         bounds=_bounds(_flat(metadata)),
         misplaced=next(_marks_in(info.annotation), None),
+        ttl_ms=next((item.ms for item in _flat(metadata) if isinstance(item, Fading)), None),
     )
 
 

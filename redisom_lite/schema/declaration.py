@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from redisom_lite.codec import (
     Codec,
@@ -106,24 +107,47 @@ def _fields(model: type[BaseModel], checker: Any) -> tuple[FieldSpec, ...]:
     declared = {name: read(info) for name, info in infos.items()}
     no_none = refusing_none(checker, infos)
     return tuple(
-        _field(model.__name__, name, position, declaration, nullable=name not in no_none)
+        _field(model.__name__, name, position, declaration, infos[name], nullable=name not in no_none)
         for position, (name, declaration) in enumerate(declared.items())
     )
 
 
-def _field(model: str, name: str, position: int, declared: Declaration, *, nullable: bool) -> FieldSpec:
+def _field(
+    model: str, name: str, position: int, declared: Declaration, info: FieldInfo, *, nullable: bool
+) -> FieldSpec:
     mark = _mark(model, name, declared)
     kind, codec, member = _index(model, name, mark, declared)
+    nullable = declared.nullable or (kind is Kind.STORED and nullable)
+    if declared.ttl_ms is not None:
+        _check_fading(model, name, kind, info, nullable=nullable)
     return FieldSpec(
         model=model,
         name=name,
         position=position,
         kind=kind,
         codec=codec,
-        nullable=declared.nullable or (kind is Kind.STORED and nullable),
+        nullable=nullable,
         member=member,
         bounds=declared.bounds,
+        ttl_ms=declared.ttl_ms,
     )
+
+
+def _check_fading(model: str, name: str, kind: Kind, info: FieldInfo, *, nullable: bool) -> None:
+    if kind is not Kind.STORED:
+        _refuse(
+            model,
+            "is indexed, and a value of it cannot end before its record does: "
+            "drop Field(ttl=...) or the index, or give the record a lifetime",
+            name,
+        )
+    if info.is_required():
+        _refuse(model, "has a lifetime and no default to read as when it has ended: give it a default", name)
+    if nullable and info.default is not None:
+        # None is no text that could end
+        _refuse(
+            model, "has a lifetime and may be None: give it the default None, or a type without None", name
+        )
 
 
 def _mark(model: str, name: str, declared: Declaration) -> Indexed | None:

@@ -101,9 +101,14 @@ class Keyspace:
 
     @cached_property
     def index_fields(self) -> tuple[bytes, ...]:
-        """The numeric fields and the composites, each list with its length, as apply.lua reads them."""
+        """The numeric fields, the composites and the fading fields, each list with its length, for apply.lua."""
         pairs = [name.encode() for spec in self.schema.composites for name in (spec.tag, spec.range)]
-        return (b"%d" % len(self.numbers), *self.numbers, b"%d" % (len(pairs) // 2), *pairs)
+        fading = [word for spec in self.schema.fading for word in (spec.word, b"%d" % (spec.ttl_ms or 0))]
+        return (
+            *(b"%d" % len(self.numbers), *self.numbers),
+            *(b"%d" % (len(pairs) // 2), *pairs),
+            *(b"%d" % (len(fading) // 2), *fading),
+        )
 
     @cached_property
     def tags(self) -> tuple[bytes, ...]:

@@ -47,7 +47,8 @@ class FieldSpec:
     """One field of a model.
 
     `codec` is that of a single non-None value; for a multi-valued tag `codec` stores the whole collection and
-    `member` is the codec of one of its members (`None` for every other field).
+    `member` is the codec of one of its members (`None` for every other field). `ttl_ms` is how long a value stays
+    once it is written (None: as long as the record).
     """
 
     model: str
@@ -58,6 +59,7 @@ class FieldSpec:
     nullable: bool = False
     member: Codec | None = None
     bounds: Bounds = Bounds()
+    ttl_ms: int | None = None
     word: bytes = field(init=False)
     """The name as it is stored."""
 
@@ -106,6 +108,11 @@ class ModelSchema:
     partitions: int = 1
     evictable: bool = False
     versioned: bool = False
+
+    @property
+    def fading(self) -> tuple[FieldSpec, ...]:
+        """The fields whose values have a lifetime of their own."""
+        return tuple(spec for spec in self.fields if spec.ttl_ms is not None)
 
 
 DEADLINE: Final = "@due"

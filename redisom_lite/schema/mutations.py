@@ -208,7 +208,8 @@ def mend(
     missing = frozenset(absent)
     stored = [spec for spec in schema.fields if spec.name not in missing and spec.kind is not Kind.KEY]
     fields, nulls = _fields(stored, row)
-    filled, unset = _fields([schema.by_name[name] for name in missing], row)
+    lacking = [schema.by_name[name] for name in missing]
+    filled, unset = _fields([spec for spec in lacking if spec.ttl_ms is None], row)
     entries = entries_of(schema, schema.fields, values, row)
     words = (*_counted(filled), *_counted(unset), *_entries(entries, fields, nulls))
     return Mutation(b"mend", member, words)

@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     RootModel,
+    create_model,
 )
 
 from redisom_lite import Composite, Field, Key, Manager, Meta, Model, Range, Tag, Unique
@@ -277,3 +278,34 @@ def test_no_message_shows_a_default() -> None:
             value: Range[list[str]] = Field(default=["s3cret"])
 
     assert "s3cret" not in refused(declare)
+
+
+@pytest.mark.parametrize("annotation", [Key[str], Tag[str], Range[int], Unique[str]])
+def test_lifetime_of_an_indexed_field_is_refused(annotation: Any) -> None:
+    fields: dict[str, Any] = {"code": (annotation, Field(default="1", ttl=5))}
+    assert "Note.code is indexed" in refused(
+        lambda: create_model("Note", __base__=Model, id=(Key[int], ...), **fields)
+    )
+
+
+def test_lifetime_of_a_field_without_a_default_is_refused() -> None:
+    def declare() -> None:
+        class Note(Model):
+            id: Key[int]
+            code: str = Field(ttl=5)
+
+    assert "Note.code has a lifetime and no default" in refused(declare)
+
+
+def test_lifetime_of_a_field_that_may_be_none_by_another_default_is_refused() -> None:
+    def declare() -> None:
+        class Note(Model):
+            id: Key[int]
+            code: str | None = Field(default="x", ttl=5)
+
+    assert "Note.code has a lifetime and may be None" in refused(declare)
+
+
+@pytest.mark.parametrize("ttl", [0, -1, "soon", float("nan"), True])
+def test_lifetime_of_a_field_that_is_none_is_refused(ttl: Any) -> None:
+    assert "Field(ttl=...)" in refused(lambda: Field(default=1, ttl=ttl))

@@ -8,6 +8,7 @@
 --   mode         'all': one failure and nothing is written; 'each': failing mutations are left out and reported
 --   acknowledged members of :op whose answers have arrived: forgotten
 --   model        keys base writer int_keys evictable versioned sweep | n number-field... | n (tag range)...
+--                | n (fading-field ms)...: every write of one renews its own expiry (HPEXPIRE)
 --   mutation     operation model record ...: put | set | inc | del | life | look, as read below; `record` counts from 1
 --                among the keys of its model
 -- reply {'O', results}            every mutation's result (absent: all 1)
@@ -73,7 +74,7 @@ for n = 1, take_number() do
   local base = take()
   local model = { base = base, writer = take(), int_keys = take() == '1', evictable = take() == '1',
     versioned = take() == '1', sweep = take_number(), first = keys, count = count, composites = {}, numbers = {}, is_number = {},
-    registry = base .. ':k', due = base .. ':due', memo = base .. ':memo', names = {}, scores = {}, tags = {} }
+    registry = base .. ':k', due = base .. ':due', memo = base .. ':memo', names = {}, scores = {}, tags = {}, fading = {} }
   for f = 1, take_number() do
     local name = take()
     model.numbers[f], model.is_number[name] = name, true
@@ -83,6 +84,8 @@ for n = 1, take_number() do
     composite.stem = base .. ':c:' .. composite.tag .. ':' .. composite.range .. ':'
     model.composites[c] = composite
   end
+  for f = 1, take_number() do model.fading[f] = { name = take(), ms = take() } end
+  model.fades = model.fading[1] ~= nil
   models[n] = model
   keys = keys + count
 end
@@ -849,12 +852,25 @@ function mutate.mend(model)
   return 1
 end
 
+-- Whether the server has no expiry of hash fields: no step that writes one can be made.
+local function lacks_fading(model)
+  if model.lacks == nil then
+    local known = redis.pcall('HPTTL', KEYS[model.first + 1], 'FIELDS', 1, model.fading[1].name)
+    model.lacks = type(known) == 'table' and known.err ~= nil
+  end
+  return model.lacks
+end
+
 -- Phase 1: decide.
-local results, failures, plain = {}, {}, true
+local results, failures, refused, plain = {}, {}, {}, true
 for n = 1, take_number() do
   current = n
-  local decide = mutate[take()]
-  local result, failure = decide(models[take_number()])
+  local name = take()
+  local model = models[take_number()]
+  if model.fades and name ~= 'del' and name ~= 'life' and name ~= 'look' and lacks_fading(model) then
+    refused[#refused + 1] = { n, 'fading', model.fading[1].name }
+  end
+  local result, failure = mutate[name](model)
   results[n] = result or 0
   if failure then failures[#failures + 1] = { n, unpack(failure) } end
   if result ~= 1 then plain = false end
@@ -881,6 +897,7 @@ for _, claim in ipairs(claims) do
   end
   if owner then failures[#failures + 1] = { claim.position, 'unique', claim.name, owner, claim.token } end
 end
+if refused[1] then return { 'F', refused } end
 if all and #failures > 0 then return { 'F', failures } end
 
 -- Sweep a bounded number of overdue records by what their memos say.
@@ -961,6 +978,21 @@ for n = 1, #opened do
       call('DEL', record.key)
     end
   end
+end
+local function renew_fading(record)
+  local written = record.fields
+  if record.whole then
+    written = {}
+    for n = record.fields_from, record.fields_to, 2 do written[ARGV[n]] = true end
+    for name, text in pairs(record.fields) do written[name] = text end
+  end
+  for _, field in ipairs(record.model.fading) do
+    if written[field.name] then call('HPEXPIRE', record.key, field.ms, 'FIELDS', 1, field.name) end
+  end
+end
+for n = 1, #opened do
+  local record = opened[n]
+  if record.changed and record.live and record.model.fades then renew_fading(record) end
 end
 for n = 1, #swept do call('DEL', swept[n]) end
 for key, changes in pairs(sorted) do
