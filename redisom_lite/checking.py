@@ -1,7 +1,7 @@
 """Checking: the proof, on live data, that every index says what the records say; and sweeping, to the end.
 
     missing   a record's value that its index does not have
-    dangling  an entry about a record that is not there (evicted, or deleted by another program)
+    dangling  an entry about, or a part of, a record that is not there (evicted, or deleted by another program)
     stale     an entry, a deadline or a memo that contradicts the record, or a record that does not decode
     orphaned  a record no index knows (written by another program), or a key of an index that is not declared
 
@@ -21,6 +21,7 @@ from redisom_lite.engine.declare import declare
 from redisom_lite.engine.inspection import PAGE, IndexKey, Seen
 from redisom_lite.errors import DecodeError
 from redisom_lite.mending import mend
+from redisom_lite.schema import mutations
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.model_schema import Kind
 from redisom_lite.schema.record import Record
@@ -94,6 +95,7 @@ async def _check_partition(
     keyspace, transport = site.keyspace, site.store.transport
     waiting: list[bytes] = []
     async for suffixes in inspection.scan(transport, keyspace, partition):
+        parts: list[bytes] = []
         for suffix in suffixes:
             if inspection.is_own(suffix):
                 continue
@@ -101,11 +103,16 @@ async def _check_partition(
             if key is not None:
                 await _check_entries(site, partition, key, report, repair=repair)
                 continue
-            member = inspection.member_of_record(keyspace, suffix) if inspection.is_record(suffix) else None
+            known = inspection.is_record(suffix) or inspection.is_part(suffix)
+            member = inspection.member_of_record(keyspace, suffix) if known else None
             if member is None:
                 await _undeclared(site, partition, suffix, report, repair=repair)
+            elif inspection.is_part(suffix):
+                parts.append(suffix)
             else:
                 waiting.append(member)
+        for first in range(0, len(parts), PAGE):
+            await _check_parts(site, partition, parts[first : first + PAGE], report, repair=repair)
         while len(waiting) >= PAGE:
             await _check_records(site, waiting[:PAGE], report, repair=repair)
             del waiting[:PAGE]
@@ -124,6 +131,25 @@ async def _undeclared(
     report.note("orphaned", suffix[1:].decode("ascii", "replace").partition(":")[0], None)
     if repair and not inspection.is_record(suffix):
         await site.commands([(b"UNLINK", site.keyspace.bases[partition] + suffix)])
+
+
+async def _check_parts(
+    site: Site[Any], partition: int, suffixes: list[bytes], report: IndexReport, *, repair: bool
+) -> None:
+    """Parts whose records are not there, and were not before and after a look at the part."""
+    keyspace = site.keyspace
+    members = [inspection.member_of_record(keyspace, suffix) or b"" for suffix in suffixes]
+    commands: list[tuple[bytes, bytes]] = []
+    for member, suffix in zip(members, suffixes, strict=True):
+        record = (b"EXISTS", keyspace.record_key(member))
+        commands += (record, (b"EXISTS", keyspace.bases[partition] + suffix), record)
+    replies = await site.commands(commands)
+    for n, (member, suffix) in enumerate(zip(members, suffixes, strict=True)):
+        if replies[3 * n : 3 * n + 3] == [0, 1, 0]:
+            name = suffix.split(b":")[3].decode("ascii", "replace")
+            report.note("dangling", name, _pk(keyspace.schema.key.codec, member))
+            if repair:
+                await site.write(mutations.remove(member, guard=mutations.NEVER))  # never the record itself
 
 
 async def _check_entries(

@@ -28,6 +28,7 @@ from redisom_lite.errors import DeclarationError
 from redisom_lite.fields import Field
 from redisom_lite.manager import MYPY, Manager, Objects
 from redisom_lite.meta import Meta
+from redisom_lite.part import Part
 from redisom_lite.schema.annotation import unknown_type
 from redisom_lite.schema.declaration import hidden_names, refuse_hiding, schema_of
 from redisom_lite.schema.model_schema import ModelSchema
@@ -35,6 +36,7 @@ from redisom_lite.schema.record import Record
 from redisom_lite.stored import Stored
 
 _Columns = dict[str, Column[Any]]
+_Attribute = Manager[Any] | Part[Any]
 
 
 class _Making(threading.local):
@@ -78,13 +80,13 @@ class ModelType(ModelMetaclass):
             kwargs["__pydantic_reset_parent_namespace__"] = False
             namespace["__pydantic_parent_namespace__"] = build_lenient_weakvaluedict(parent_frame_namespace())
         _check_names(name, bases, namespace)
-        managers = _take_managers(namespace)
+        attributes = _take_attributes(namespace)
         with _making_class(bases):
             try:
                 cls: Any = super().__new__(mcs, name, bases, namespace, **kwargs)
             except PydanticSchemaGenerationError as error:
                 raise _unknown_type(name, bases) from error
-        _settle(cls, abstract, managers)
+        _settle(cls, abstract, attributes)
         made: type = cls
         return made
 
@@ -115,7 +117,7 @@ def _check_names(name: str, bases: tuple[type, ...], namespace: Mapping[str, Any
     known = [base for parent in bases for base in parent.__mro__]
     fields = (field for field, annotation in annotations.items() if "ClassVar" not in str(annotation))
     for field in fields:
-        if isinstance(namespace.get(field), Manager | Meta):
+        if isinstance(namespace.get(field), Manager | Part | Meta):
             raise DeclarationError(
                 f"{name}.{field} is annotated like a field: leave the annotation out, or write ClassVar[...]"
             )
@@ -149,21 +151,21 @@ def _annotations(namespace: Mapping[str, Any]) -> Mapping[str, Any]:
     return annotations
 
 
-def _take_managers(namespace: dict[str, Any]) -> dict[str, Manager[Any]]:
-    """Take the managers out of a class body, where pydantic would refuse them for want of an annotation."""
-    names = [name for name, value in namespace.items() if isinstance(value, Manager)]
+def _take_attributes(namespace: dict[str, Any]) -> dict[str, _Attribute]:
+    """Take managers and parts out of a class body, where pydantic would refuse them for want of an annotation."""
+    names = [name for name, value in namespace.items() if isinstance(value, Manager | Part)]
     return {name: namespace.pop(name) for name in names}
 
 
-def _settle(cls: Any, abstract: bool, managers: dict[str, Manager[Any]]) -> None:
+def _settle(cls: Any, abstract: bool, attributes: dict[str, _Attribute]) -> None:
     """What is left to do once pydantic has made a class."""
     for field in hidden_names(cls.__pydantic_fields__, cls.__mro__):
         refuse_hiding(cls.__name__, field)
     cls.__redisom_abstract__ = abstract
     cls.__redisom_schema__ = _Schema()
     cls.meta = _meta_of(cls)
-    for name, manager in (_inherited_managers(cls) | managers).items():
-        _bind(cls, name, manager)
+    for name, attribute in (_inherited_attributes(cls) | attributes).items():
+        _bind(cls, name, attribute)
     if _made_at_once(cls):
         _make_schema(cls)
 
@@ -180,18 +182,28 @@ def _meta_of(cls: type[Model]) -> Meta:
     return replace(own, db=db)
 
 
-def _inherited_managers(cls: type) -> dict[str, Manager[Any]]:
+def _inherited_attributes(cls: type) -> dict[str, _Attribute]:
     attributes: dict[str, object] = {}
     for base in reversed(cls.__mro__):
         attributes.update(base.__dict__)
-    return {name: value for name, value in attributes.items() if isinstance(value, Manager)}
+    return {name: value for name, value in attributes.items() if isinstance(value, Manager | Part)}
 
 
-def _bind(cls: Any, name: str, manager: Manager[Any]) -> None:
-    bound = manager.bound_to(cls)
+def _bind(cls: Any, name: str, attribute: _Attribute) -> None:
+    if isinstance(attribute, Part):
+        _check_part(cls, name)
+    bound = attribute.bound_to(cls)
     bound.__set_name__(cls, name)
     setattr(cls, name, bound)
     cls.__class_vars__.add(name)
+
+
+def _check_part(cls: Any, name: str) -> None:
+    """Refuse a part that would hide something of its class."""
+    bases: tuple[type, ...] = cls.__mro__
+    hidden = [base for base in bases if not isinstance(vars(base).get(name), Part | None)]
+    if hidden or name in cls.__pydantic_fields__:
+        raise DeclarationError(f"{cls.__name__}.{name} is a part that hides a field or a method: rename it")
 
 
 def _made_at_once(cls: Any) -> bool:

@@ -34,6 +34,9 @@ class Counter(Structure):
         group: str | None = None,
     ) -> None:
         super().__init__(db, name, ttl=ttl, sliding=sliding, group=group)
+        self._options(ge=ge, le=le)
+
+    def _options(self, *, ge: int | None = None, le: int | None = None) -> None:
         self._bounds = bound_words(ge, le)
 
     async def get(self) -> int:
@@ -46,8 +49,7 @@ class Counter(Structure):
 
         `ConstraintError` outside the bounds or beyond 64 bits. Redis: GET, INCRBY, GET in one step.
         """
-        bounds = getattr(self, "_bounds", (b"", b""))
-        return int(await self._once("count", (b"", b"i", by, *bounds)))
+        return int(await self._once("count", (b"", b"i", by, *self._bounds)))
 
     async def decr(self, by: int = 1) -> int:
         """Subtract `by`, exactly once, and return the new number. As `incr`."""
@@ -73,6 +75,11 @@ class WindowCounter(Structure):
         self, db: Store, name: str, *, window: Lifetime, le: int | None = None, group: str | None = None
     ) -> None:
         super().__init__(db, name, group=group)
+        self._options(window=window, le=le)
+
+    def _options(self, *, window: Lifetime | None = None, le: int | None = None) -> None:
+        if window is None:
+            raise DeclarationError("WindowCounter needs the length of its window, as in window='1m'")
         ms = milliseconds(window, "WindowCounter(window=...)")
         self._span = -(-ms // _SPANS)
         self._spans = -(-ms // self._span)

@@ -5,8 +5,8 @@ models. The byte after the hash tag is `:` or `/` in every key of a model and `.
 none is ever the other; the kind keeps structures of one name and different kinds apart.
 
 Writes: one EVALSHA each, of a script that sends the commands named in the docstring, sets the lifetime, and keeps its
-answer for a minute under `...:op:<process>`. A write whose answer is lost is sent again and gets that answer: it takes
-effect exactly once. Reads are the commands named, in one round trip.
+answer for a minute under `...:op:<process>` (of a part: once for its model). A write whose answer is lost is sent again
+and gets that answer: it takes effect exactly once. Reads are the commands named, in one round trip.
 
 Lifetimes: `ttl` is given to a structure that a write creates; with `sliding` every write and every read renews it.
 """
@@ -14,7 +14,7 @@ Lifetimes: `ttl` is given to a structure that a write creates; with `sliding` ev
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from copy import copy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
@@ -25,7 +25,11 @@ from redisom_lite.engine.node import Arg
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.store import Store
 from redisom_lite.errors import ConstraintError, DeclarationError, NotFoundError, QueryError, RedisomError
+from redisom_lite.part import Place
 from redisom_lite.schema.lifetime import Lifetime, milliseconds
+
+if TYPE_CHECKING:
+    from typing import Self
 
 Word = bytes | int
 Command = tuple[Word, ...]
@@ -38,16 +42,6 @@ _REASONS: Final = {
     b"bound": "the number would leave its bounds: nothing was changed",
     b"number": "what is stored is no number, or the sum is too large for one: nothing was changed",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a structure is. `record` is the key of the record it is part of; `name` is for messages."""
-
-    store: Store
-    key: bytes
-    name: str
-    record: bytes | None = None
 
 
 class Structure:
@@ -90,14 +84,35 @@ class Structure:
         self._settle(Place(db, key, f"{type(self).__name__} {name!r}"), ttl_ms, sliding=sliding)
 
     def _settle(self, place: Place, ttl_ms: int | None = None, *, sliding: bool = False) -> None:
-        if len(self.types) < self.parameters:
-            raise DeclarationError(
-                f"{type(self).__name__} needs to know what it holds: write {self._example()}"
-            )
+        self._check_types()
         self._place = place
         self._ttl_ms = ttl_ms
         self._sliding = sliding
         self._own = (place.key, *(place.key + companion for companion in self.companions))
+
+    @classmethod
+    def unplaced(cls, options: dict[str, Any]) -> Self:
+        """One that is nowhere yet: what `Part` has of it."""
+        made = object.__new__(cls)
+        made._check_types()
+        set_options: Any = made._options
+        set_options(**options)
+        return made
+
+    def at(self, place: Place) -> Self:
+        """The same, there."""
+        made = copy(self)
+        made._settle(place)
+        return made
+
+    def _options(self) -> None:
+        """Take the options that are not about place and lifetime."""
+
+    def _check_types(self) -> None:
+        if len(self.types) < self.parameters:
+            raise DeclarationError(
+                f"{type(self).__name__} needs to know what it holds: write {self._example()}"
+            )
 
     @classmethod
     def _example(cls) -> str:
@@ -154,7 +169,7 @@ class Structure:
         await self._set_lifetime([(b"PERSIST", key) for key in self._own])
 
     async def _set_lifetime(self, commands: Sequence[Command]) -> None:
-        if self._place.record is not None:
+        if self._place.owner is not None:
             raise QueryError(f"{self._place.name} has the lifetime of its record: change that of the record")
         *_, there = await self._send([*commands, (b"EXISTS", *self._own)])
         if not there:
@@ -202,9 +217,10 @@ class Structure:
     ) -> Any:
         """The answer of a script that begins with once.lua; what it refuses is raised."""
         place, token = self._place, token or TOKENS.take()
-        keys_ = [place.key + b":op:" + token.process, *self._own, *others]
-        if place.record is not None:
-            keys_.append(place.record)
+        answers = (place.key if place.owner is None else place.owner.base) + b":op:" + token.process
+        keys_ = [answers, *self._own, *others]
+        if place.owner is not None:
+            keys_ += (place.owner.record, place.owner.base + b":meta")
         head: tuple[Arg, ...] = (token.slot, token.sequence, _ANSWERS_KEPT, self._lifetime(), len(self._own))
         reply = await place.store.transport.call(load(script), keys_, [*head, *args])
         TOKENS.give_back(token)
@@ -213,8 +229,8 @@ class Structure:
         return reply[1]
 
     def _lifetime(self) -> bytes:
-        if self._place.record is not None:
-            return b"@" + self._place.key.rpartition(b":")[2]
+        if self._place.owner is not None:
+            return b"@" + self._place.owner.name
         if self._ttl_ms is None:
             return b""
         return b"%b%d" % (b"=" if self._sliding else b"?", self._ttl_ms)

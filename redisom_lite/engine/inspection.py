@@ -194,14 +194,18 @@ def is_record(suffix: bytes) -> bool:
     return suffix.startswith(b":r:")
 
 
+def is_part(suffix: bytes) -> bool:
+    return suffix.startswith(b":p:")
+
+
 def is_own(suffix: bytes) -> bool:
     """Keys of the model that hold no entries about records."""
-    return suffix in (b":meta", b":op")
+    return suffix in (b":meta", b":op") or suffix.startswith(b":op:")
 
 
 def member_of_record(keyspace: Keyspace, suffix: bytes) -> bytes | None:
-    """The member of a record key; None when its text is no primary key of this model."""
-    text = keys.decode(suffix.removeprefix(b":r:"))
+    """The member of a record's key, or of a part's; None when its text is no primary key of this model."""
+    text = keys.decode(suffix[3:].partition(b":")[0])
     codec: Codec = keyspace.schema.key.codec
     try:
         return codec.member(codec.decode(text))

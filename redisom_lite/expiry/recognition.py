@@ -17,7 +17,9 @@ from redisom_lite.engine.store import Store
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.sweeping import models_of
 
-_KEY: Final = re.compile(rb"(\{[^{}]+\}(?:/[^:]*)?)(:(?:k|due|memo|meta|op|[rixtvcu]:.*))", re.DOTALL)
+_KEY: Final = re.compile(
+    rb"(\{[^{}]+\}(?:/[^:]*)?)(:(?:k|due|memo|meta|op(?::.*)?|[rpixtvcu]:.*))", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ KeyKind = Plain | RecordKey | Refused
 
 _PLAIN: Final = Plain()
 _INDEX: Final = Refused("an index key has no lifetime of its own: set those of the records")
+_PART: Final = Refused("a part of a record has the lifetime of its record: set that")
 _FOREIGN: Final = Refused("it is of a model this process has not declared: import that model's module first")
 
 
@@ -73,6 +76,8 @@ class Recognition:
         keyspace = self._known.get(part[1])
         if keyspace is None:
             return _FOREIGN if self._models[part[1]] else _PLAIN
+        if inspection.is_part(part[2]):
+            return _PART
         if not inspection.is_record(part[2]):
             return _INDEX
         member = inspection.member_of_record(keyspace, part[2])

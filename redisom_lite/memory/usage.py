@@ -25,7 +25,8 @@ _SAMPLE = 200
 class Usage:
     """Bytes of one model, estimated: `sampled_records` and `sampled_keys` say from how many measured ones.
 
-    `records` counts live and overdue records alike, as both still weigh; `index_keys` are the keys around them.
+    `records` counts live and overdue records alike, as both still weigh, and `record_bytes` the parts they have too;
+    `index_keys` are the keys around them.
     """
 
     model: str
@@ -75,7 +76,9 @@ async def _partition(store: Store, keyspace: Keyspace, number: int, sample: int)
     weights = [
         size for size in await _weigh(store, [keyspace.record_key(member) for member in members]) if size
     ]
-    record_bytes = round(count * sum(weights) / len(weights)) if weights else 0
+    parts = await _weigh(store, await _part_keys(store, keyspace, number, members))
+    whole = sum(weights) + sum(size or 0 for size in parts)
+    record_bytes = round(count * whole / len(weights)) if weights else 0
     keys = index_bytes = measured = 0
     for found, names in await _index_keys(store, keyspace, number, sample):
         sizes = [size for size in await _weigh(store, names) if size]
@@ -85,6 +88,12 @@ async def _partition(store: Store, keyspace: Keyspace, number: int, sample: int)
         keys += round(len(sizes) * share)
         index_bytes += round(sum(sizes) * share)
     return count, record_bytes, keys, index_bytes, len(weights), measured
+
+
+async def _part_keys(store: Store, keyspace: Keyspace, number: int, members: Sequence[bytes]) -> list[bytes]:
+    (listed,) = await _ask(store, (b"HGET", keyspace.bases[number] + b":meta", b"parts"))
+    names: list[bytes] = listed.split(b",") if listed else []
+    return [keyspace.part_key(member, name) for member in members for name in names]
 
 
 async def _index_keys(

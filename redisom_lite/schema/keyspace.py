@@ -32,14 +32,20 @@ class Keyspace:
 
     def record_key(self, member: bytes) -> bytes:
         """The key of the record with this primary key (sort form)."""
+        return self.bases[self.partition(member)] + b":r:" + self._text(member)
+
+    def part_key(self, member: bytes, name: bytes) -> bytes:
+        """The key of a part of that record; `name` percent-encoded."""
+        return self.bases[self.partition(member)] + b":p:" + self._text(member) + b":" + name
+
+    def _text(self, member: bytes) -> bytes:
+        """A primary key as it stands in keys."""
         if self.int_keys == b"1":
             short = (
                 b"0" < member[:1] < b"z"
             )  # not negative, and of less than 61 digits: see `keys.member_of_int`
-            text = member[1:] if short else b"%d" % keys.int_of_member(member)
-        else:
-            text = keys.encode(member)
-        return self.bases[self.partition(member)] + b":r:" + text
+            return member[1:] if short else b"%d" % keys.int_of_member(member)
+        return keys.encode(member)
 
     def whole(self, member: bytes, row: list[bytes | None]) -> list[bytes | None] | None:
         """A row with its key filled in where another program left it out; None when nothing is stored at all."""

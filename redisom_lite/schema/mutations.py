@@ -34,6 +34,8 @@ __all__ = [
 
 NO_GUARD: Final = (b"0",)
 """A program without instructions."""
+NEVER: Final = (b"1", b"O")
+"""A program that no record satisfies."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from redisom_lite import Database, Field, Key, Meta, Model, Range, Tag, Unique, expiry, memory
+from redisom_lite.containers import HashMap, ListQueue, Part
+from redisom_lite.errors import NotFoundError
 from redisom_lite.reliability import Mirror, health, saved
 from tests import processes
 
@@ -16,6 +18,8 @@ class Event(Model):
     id: Key[int]
     kind: Tag[str] = Field(default="k")
     n: Range[int] = 0
+    notes = Part(ListQueue[str])
+    votes = Part(HashMap[str, int])
 
 
 class User(Model):
@@ -86,3 +90,20 @@ async def test_every_primary_is_looked_at_and_saved(db: Database) -> None:
     await User(name="a").save()
     assert len([check for check in (await health(db)).checks if check.name == "memory"]) == 3
     assert await saved(db) in ("snapshot", "fsync", "waitaof")
+
+
+async def test_parts_are_in_the_slot_of_their_record_and_go_with_it(
+    cluster: processes.Cluster, db: Database
+) -> None:
+    await Event.objects.save_many([Event(id=n, n=n) for n in range(20)])
+    for n in range(20):
+        await Event.notes.of(n).push("a", "b")
+        assert await Event.votes.of(n).incr("up", 2) == 2
+        assert await Event.notes.of(n).pop() == "a"
+    assert (await Event.objects.check()).ok
+    assert await Event.objects.find(Event.n < 19).delete() == 19
+    assert await Event.notes.of(19).slice() == ["b"]
+    with pytest.raises(NotFoundError):
+        await Event.notes.of(3).push("c")
+    await Event.objects.delete(19)
+    assert not [key for node in cluster.nodes for key in node.command("KEYS", "*:p:*").split()]

@@ -23,6 +23,7 @@ from redisom_lite.columns import (
     TextColumn,
     UniqueColumn,
 )
+from redisom_lite.containers import Counter, HashMap, ListQueue, Part
 from redisom_lite.plan.expression import Condition, Term
 
 T = TypeVar("T")
@@ -283,3 +284,19 @@ def options() -> dict[str, Any]:
         ),
         "c": Field(default_factory=lambda data: data["a"], frozen=True, repr=False, strict=True),
     }
+
+
+class Cart(Model):
+    id: Key[str]
+    items = Part(HashMap[str, int])
+    log = Part(ListQueue[str])
+    votes = Part(Counter, ge=0)
+
+
+async def parts(cart: Cart) -> None:
+    assert_type(cart.items, HashMap[str, int])
+    assert_type(cart.votes, Counter)
+    assert_type(Cart.items.of("c"), HashMap[str, int])
+    assert_type(await cart.items.get("tea"), int | None)
+    assert_type(await cart.log.pop(), str | None)
+    Cart(id="c")

@@ -123,7 +123,9 @@ if stamp ~= '' then
   if math.abs(server_us - tonumber(stamp)) > window / 2 then return { 'X', server_us } end
 end
 for n = 1, #models do
-  if call('HEXISTS', models[n].base .. ':meta', 'w:' .. models[n].writer) == 0 then return { 'M', n } end
+  local known = call('HMGET', models[n].base .. ':meta', 'w:' .. models[n].writer, 'parts')
+  if not known[1] then return { 'M', n } end
+  models[n].parts = known[2] -- the suffixes of parts in use, a comma list (see once.lua), or false
 end
 
 -- What the step will do, by key: the last word on a member wins. Reading a key's size before the first write proves
@@ -380,9 +382,25 @@ local function composite_tokens(record)
   return before
 end
 
+-- The keys of a record's parts (containers that live and die with it), of those that hold something.
+local NONE_THERE = {}
+local function parts_of(record)
+  local model = record.model
+  if not (model.parts and record.key) then return NONE_THERE end
+  if not record.parts then
+    record.parts = {}
+    local stem = model.base .. ':p' .. sub(record.key, #model.base + 3) .. ':'
+    for name in string.gmatch(model.parts, '[^,]+') do
+      if call('EXISTS', stem .. name) == 1 then record.parts[#record.parts + 1] = stem .. name end
+    end
+  end
+  return record.parts
+end
+
 local function set_deadline(record, deadline)
   local due = record.model.due
   record.deadline, record.deadline_changed = deadline, true
+  parts_of(record)
   if deadline then
     zset(due)[record.member] = format('%.0f', deadline)
   elseif size_of(due, 'ZCARD') > 0 or sorted[due] then
@@ -393,6 +411,7 @@ end
 -- Take every entry about the record out of every index, and the record out of the registry.
 local function erase(record)
   local model, member = record.model, record.member
+  record.parts_go = parts_of(record)[1] ~= nil
   local index, before, names = index_of(record), composite_tokens(record), {}
   for _, composite in ipairs(model.composites) do names[composite.tag] = true end
   local ids = {}
@@ -587,6 +606,7 @@ function mutate.put(model)
     local conflict = claim_conflict(record, claims_from, claims_to)
     if conflict then return nil, conflict end
   end
+  if model.parts and not record.live then record.parts_go = parts_of(record)[1] ~= nil end
   if ttl ~= '' or record.deadline then apply_lifetime(record, ttl) end
   record.fields, record.fields_from, record.fields_to, record.nulls = {}, fields_from, fields_to, nulls
   local version = next_version(record)
@@ -756,7 +776,10 @@ function mutate.del(model)
   local position, version = take_number(), take()
   local guard_from, guard_to = take_words()
   local record = open_record(model, position)
-  if not record.live and not record.registered and not record.stored then return 0 end
+  if not record.live and not record.registered and not record.stored then
+    if parts_of(record)[1] then erase(record) end -- what is left of a record that another program deleted
+    return 0
+  end
   if guard_from <= guard_to and not (record.live and library().satisfied(model, record.member, guard_from)) then return 0 end
   if version ~= '' and record.live and tonumber(version) ~= record.version then return nil, { 'version' } end
   local lived = record.live
@@ -942,6 +965,13 @@ local function surplus(record)
   for _, name in ipairs(call('HKEYS', record.key)) do if not keep[name] then gone[#gone + 1] = name end end
   return gone
 end
+local function set_end(key, deadline)
+  if deadline then
+    call('PEXPIREAT', key, format('%.0f', deadline))
+  else
+    call('PERSIST', key)
+  end
+end
 for n = 1, #opened do
   local record = opened[n]
   if record.changed and record.live then
@@ -968,15 +998,13 @@ for n = 1, #opened do
       if record.whole and record.stored then record.gone = surplus(record) end
       if record.gone and record.gone[1] then in_chunks('HDEL', record.key, record.gone) end
       if record.deadline_changed or (record.overdue and record.stored) then
-        if record.deadline then
-          call('PEXPIREAT', record.key, format('%.0f', record.deadline))
-        else
-          call('PERSIST', record.key)
-        end
+        set_end(record.key, record.deadline)
+        for _, key in ipairs(parts_of(record)) do set_end(key, record.deadline) end
       end
     elseif record.removed then
       call('DEL', record.key)
     end
+    if record.parts_go then call('DEL', unpack(record.parts)) end
   end
 end
 local function renew_fading(record)

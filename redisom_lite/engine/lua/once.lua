@@ -1,11 +1,12 @@
 -- Included first by every script that writes a structure: the write happens once, though the script is sent twice.
 --
--- KEYS  1 the answers of the calling process | the structure's own keys | other keys... | the record it is part of
+-- KEYS  1 the answers of the calling process | the structure's own keys | other keys... |
+--       of a part: its record, its model's `:meta`
 -- ARGV  slot sequence window lifetime own | what the script takes
 --   slot, sequence  the caller's token: a slot has one call under way at a time, so that a later sequence in it says
 --                   that the answer to the earlier has arrived; the hash of answers needs no more than one per slot
 --   window          ms the answers outlive the last write
---   lifetime        '' as it is | '?ms' from now if there is none yet | '=ms' from now | '@name' that of the record
+--   lifetime        '' as it is | '?ms' from now if there is none yet | '=ms' from now | '@name' that of the record of which it is this part
 --   own             how many keys the structure has, from KEYS[2]
 -- reply {1, value}, or {0, reason}: nothing was written
 --@include reply.lua
@@ -29,9 +30,9 @@ local function answered()
   local _, last, number = string.find(seen, '^(%d+) ')
   return number == sequence and (unpack_reply(seen, last + 1)) or nil
 end
-local part = string.sub(lifetime, 1, 1) == '@'
+local part, record, meta = string.sub(lifetime, 1, 1) == '@', KEYS[#KEYS - 1], KEYS[#KEYS]
 local function refused()
-  if part and redis.call('EXISTS', KEYS[#KEYS]) == 0 then return { 0, 'missing' } end
+  if part and redis.call('EXISTS', record) == 0 then return { 0, 'missing' } end
 end
 
 local function any_there()
@@ -42,17 +43,28 @@ local function any_there()
 end
 local there = string.sub(lifetime, 1, 1) ~= '?' or any_there()
 
--- The record lists the parts it has, so that they go when it goes.
+-- When a key ends, in ms since 1970; nil for never.
+local function end_of(key)
+  local left = redis.call('PTTL', key)
+  if left < 0 then return nil end
+  local exact = redis.pcall('PEXPIRETIME', key) -- Redis 7
+  if type(exact) == 'number' then return string.format('%.0f', exact) end
+  local clock = redis.call('TIME')
+  return string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000) + left)
+end
+-- A part ends when its record does. The model lists the parts in use, so that apply.lua finds them when a record goes.
 local function follow_record()
-  local record, name = KEYS[#KEYS], string.sub(lifetime, 2)
-  local left = redis.call('PTTL', record)
+  local ends, name = end_of(record), string.sub(lifetime, 2)
+  local parts = redis.call('HGET', meta, 'parts') or ''
+  local known = parts
   for n = 2, own + 1 do
-    if left >= 0 then redis.call('PEXPIRE', KEYS[n], left) else redis.call('PERSIST', KEYS[n]) end
+    if ends then redis.call('PEXPIREAT', KEYS[n], ends) else redis.call('PERSIST', KEYS[n]) end
+    local suffix = name .. string.sub(KEYS[n], #KEYS[2] + 1)
+    if not string.find(',' .. parts .. ',', ',' .. suffix .. ',', 1, true) then
+      parts = parts == '' and suffix or parts .. ',' .. suffix
+    end
   end
-  local parts = redis.call('HGET', record, '_parts') or ''
-  if any_there() and not string.find(',' .. parts .. ',', ',' .. name .. ',', 1, true) then
-    redis.call('HSET', record, '_parts', parts == '' and name or parts .. ',' .. name)
-  end
+  if parts ~= known then redis.call('HSET', meta, 'parts', parts) end
 end
 
 local function finish(value)

@@ -7,6 +7,7 @@ local base, ttl = ARGV[1], tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local deadline = string.format('%.0f', now + ttl)
+local parts = redis.call('HGET', base .. ':meta', 'parts') or ''
 local rows = {}
 for n = 1, #KEYS do
   local member = ARGV[2 + n]
@@ -17,6 +18,9 @@ for n = 1, #KEYS do
     rows[n] = redis.call('HMGET', KEYS[n], unpack(ARGV, 3 + #KEYS))
     -- an expiry needs no memory, so a full server lets the rest of the step run too
     redis.call('PEXPIREAT', KEYS[n], deadline)
+    for name in string.gmatch(parts, '[^,]+') do
+      redis.call('PEXPIREAT', base .. ':p' .. string.sub(KEYS[n], #base + 3) .. ':' .. name, deadline)
+    end
     redis.call('ZADD', base .. ':due', deadline, member)
     if not due then
       local index = redis.call('HGET', KEYS[n], '_ix')
