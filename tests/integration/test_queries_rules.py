@@ -306,3 +306,41 @@ async def test_many_queries_at_once(db: Database) -> None:
     await Book.objects.save_many([Book(id=n, pages=n) for n in range(50)])
     counts = await asyncio.gather(*(Book.objects.find(Book.pages < n).count() for n in range(200)))
     assert counts == [min(n, 50) for n in range(200)]
+
+
+@pytest.mark.parametrize("count", [60, 200, 700])
+async def test_lists_of_many_values_answer_exactly(db: Database, count: int) -> None:
+    books = [
+        Book(
+            id=n,
+            pages=n % 7 if n % 3 else n,
+            title=str(n % 5 if n % 4 else n),
+            genre=f"g{n % 6 if n % 5 else n}",
+            tags={f"t{n % 3}", f"t{n}"},
+            price=2**60 + n % 800,
+        )
+        for n in range(1200)
+    ]
+    await Book.objects.save_many(books)
+    listed = range(0, 2 * count, 2)
+    for condition, holds in (
+        (Book.pages.in_(listed), lambda book: book.pages in listed),
+        (Book.title.in_([str(n) for n in listed]), lambda book: int(book.title) in listed),
+        (Book.genre.in_([f"g{n}" for n in listed]), lambda book: int(book.genre[1:]) in listed),
+        (
+            Book.tags.has_any([f"t{n}" for n in listed]),
+            lambda book: any(int(t[1:]) in listed for t in book.tags),
+        ),
+        (Book.price.in_([2**60 + n for n in listed]), lambda book: int(book.price) - 2**60 in listed),
+        (Book.id.in_(listed), lambda book: book.id in listed),
+    ):
+        right = [book.id for book in books if holds(book)]
+        query = Book.objects.find(condition)
+        assert await query.count() == len(right)
+        assert await query.pks() == right
+        assert await query.where(Book.pages < 40).count() == sum(holds(b) and b.pages < 40 for b in books)
+        by_pages = sorted(right, key=lambda n: (books[n].pages, n))
+        assert await query.order_by(Book.pages).limit(30).offset(10).pks() == by_pages[10:40]
+        backwards = await query.order_by(Book.price.desc()).limit(20).pks()
+        assert backwards == sorted(right, key=lambda n: (-books[n].price, -n))[:20]
+        assert await Book.objects.find(~condition).count() == 1200 - len(right)

@@ -104,7 +104,7 @@ def _range(column: Any, name: str, rng: random.Random) -> Asked:
                 return Asked(column == None, lambda o: getattr(o, name) is None, text)  # noqa: E711
             return Asked(column.is_none(), lambda o: getattr(o, name) is None, text)
         case "in":
-            several = [_operand(name, rng) for _ in range(rng.choice([0, 1, 2, 4, 12]))]
+            several = [_operand(name, rng) for _ in range(rng.choice([0, 1, 2, 4, 12, 150]))]
             none = name != "small" and rng.random() < 0.3
             places = [place(name, one) for one in several]
             return Asked(

@@ -333,8 +333,13 @@ end
 -- that needs the real value less the ties that are beyond it. nil where that would take long.
 local TIES = 500
 local function direct_size(read)
-  if read.op == 'N' and (read.inexact or exists(read.exact_key) or #read.scores > TIES) then return nil end
-  if read.op == 'M' and #read.texts > TIES then return nil end
+  if one_size[read.op] then
+    local distinct = read.op ~= 'N' or #score_list(read) == read.count
+    if read.count > TIES or not distinct or read.inexact or (read.op == 'N' and exists(read.exact_key)) then return nil end
+    local sum = 0
+    for n = 1, read.count do sum = sum + one_size[read.op](read, n) end
+    return sum
+  end
   if read.op ~= 'Z' and read.op ~= 'C' or not needs_test(read) then return size[read.op](read) end
   local count = redis.call('ZCOUNT', read.key, '(' .. read.low_text, '(' .. read.high_text)
   local edges = { read.low_text, read.high_text ~= read.low_text and read.high_text or nil }

@@ -38,6 +38,31 @@ local function from_now(text)
   local t = redis.call('TIME')
   return format('%.0f', t[1] * 1000 + floor(t[2] / 1000) + tonumber(text))
 end
+-- A list stays where it is in ARGV, for it may be long and never be needed whole: `count` values from behind `from`.
+local function pass_list(i, width)
+  i.count, i.from = take_number(), cursor
+  cursor = cursor + i.count * width
+end
+local function list_of(i)
+  if not i.list then
+    i.list = {}
+    for n = 1, i.count do i.list[n] = ARGV[i.from + n] end
+  end
+  return i.list
+end
+-- Values of N are three words. Their scores, ascending, each once; whether one is not what its double stands for.
+local function score_at(i, n) return ARGV[i.from + 3 * n - 2] end
+local function score_list(i)
+  if not i.list then
+    i.list, i.inexact = {}, false
+    for n = 1, i.count do
+      local text = score_at(i, n)
+      if text ~= i.list[#i.list] then i.list[#i.list + 1] = text end
+      i.inexact = i.inexact or ARGV[i.from + 3 * n] ~= '0'
+    end
+  end
+  return i.list
+end
 local function parse_instruction(base)
   local op = take()
   if op == 'Z' then
@@ -65,29 +90,25 @@ local function parse_instruction(base)
     i.key = base .. ':i:' .. i.field
     return i
   elseif op == 'N' then
-    local i = { op = op, field = take(), values = {}, scores = {}, inexact = false }
+    local i = { op = op, field = take() }
     i.key, i.exact_key = number_key(base, i.field), base .. ':x:' .. i.field
-    for _ = 1, take_number() do
-      local text, value = take(), { decimal = take(), lean = take_number() }
-      local score = number(text)
-      if not i.values[score] then
-        i.values[score] = {}
-        i.scores[#i.scores + 1] = text
-      end
-      i.values[score][#i.values[score] + 1] = value
-      i.inexact = i.inexact or value.lean ~= 0
-    end
+    pass_list(i, 3)
     return i
   elseif op == 'M' then
-    local i = { op = op, field = take(), texts = take_list() }
+    local i = { op = op, field = take() }
     i.key = base .. ':i:' .. i.field
+    pass_list(i, 1)
     return i
   elseif op == 'S' or op == 'U' then
-    local i = { op = op, tokens = take_list(), field = take() }
+    local i = { op = op }
+    pass_list(i, 1)
+    i.field = take()
     i.key = base .. (op == 'S' and ':t:' or ':u:') .. i.field
     return i
   elseif op == 'K' then
-    return { op = op, members = take_list() }
+    local i = { op = op }
+    pass_list(i, 1)
+    return i
   elseif op == '&' or op == '|' then
     return { op = op, n = take_number() }
   end
@@ -127,10 +148,17 @@ local function in_bounds(i, member, score)
 end
 -- Whether a member at this score has one of the values there.
 local function is_one_of(i, member, score)
-  local values = i.values[score]
-  local exact = values and exists(i.exact_key) and redis.call('HGET', i.exact_key, member)
-  for n = 1, values and #values or 0 do
-    if exact and values[n].decimal == exact or not exact and values[n].lean == 0 then return true end
+  if not i.places then -- score -> the place of the first value there
+    i.places = {}
+    for n = i.count, 1, -1 do i.places[number(score_at(i, n))] = n end
+  end
+  local n = i.places[score]
+  if not n then return false end
+  local exact, text = exists(i.exact_key) and redis.call('HGET', i.exact_key, member), score_at(i, n)
+  while n <= i.count and score_at(i, n) == text do
+    local decimal, lean = ARGV[i.from + 3 * n - 1], ARGV[i.from + 3 * n]
+    if exact and decimal == exact or not exact and lean == '0' then return true end
+    n = n + 1
   end
   return false
 end
@@ -237,7 +265,7 @@ function leaf.L(i, members, base, int_keys, memo)
 end
 function leaf.M(i, members, base, int_keys, memo)
   local forms, out = forms_of(i, members, base, int_keys, memo), {}
-  i.set = i.set or set_of(i.texts)
+  i.set = i.set or set_of(list_of(i))
   for n = 1, #members do
     local form = forms[n]
     out[n] = form and i.set[sub(form, 1, find(form, '\0\0', 1, true) - 1)] or false
@@ -246,17 +274,17 @@ function leaf.M(i, members, base, int_keys, memo)
 end
 function leaf.S(i, members, base, int_keys)
   local out = {}
-  if #i.tokens > MANY then
+  if i.count > MANY then
     -- asking the record is cheaper than asking so many sets
-    i.set = i.set or set_of(i.tokens)
+    i.set = i.set or set_of(list_of(i))
     for n = 1, #members do
       local section = index_section(base, int_keys, members[n], 't' .. i.field)
       out[n] = section ~= nil and section_has(section, i.set)
     end
     return out
   end
-  for t = 1, #i.tokens do
-    local hits = redis.call('SMISMEMBER', i.key .. ':' .. i.tokens[t], unpack(members))
+  for t = 1, i.count do
+    local hits = redis.call('SMISMEMBER', i.key .. ':' .. ARGV[i.from + t], unpack(members))
     for n = 1, #members do out[n] = out[n] or hits[n] == 1 end
   end
   return out
@@ -264,8 +292,8 @@ end
 local function owners_of(i)
   if not i.owners then
     i.owners = {}
-    for t = 1, #i.tokens, 1000 do
-      local owners = redis.call('HMGET', i.key, unpack(i.tokens, t, math.min(t + 999, #i.tokens)))
+    for t = 1, i.count, 1000 do
+      local owners = redis.call('HMGET', i.key, unpack(ARGV, i.from + t, i.from + math.min(t + 999, i.count)))
       for n = 1, #owners do
         if owners[n] then i.owners[#i.owners + 1] = owners[n] end
       end
@@ -280,7 +308,7 @@ function leaf.U(i, members)
   return out
 end
 function leaf.K(i, members)
-  i.set = i.set or set_of(i.members)
+  i.set = i.set or set_of(list_of(i))
   local out = {}
   for n = 1, #members do out[n] = i.set[members[n]] or false end
   return out

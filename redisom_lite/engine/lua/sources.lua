@@ -17,30 +17,27 @@ function size.Z(i)
   return redis.call('ZCOUNT', i.key, low, high)
 end
 size.C = size.Z
--- Of many values a sample is sized.
+-- The entries of one value of a list; of many values a sample is sized.
+local one_size = {}
+function one_size.N(i, n) return redis.call('ZCOUNT', i.key, score_at(i, n), score_at(i, n)) end
+function one_size.M(i, n)
+  local text = ARGV[i.from + n]
+  return redis.call('ZLEXCOUNT', i.key, '[' .. text, '(' .. text .. '\0\1')
+end
+function one_size.S(i, n) return redis.call('SCARD', i.key .. ':' .. ARGV[i.from + n]) end
 local SAMPLED = 64
-local function sampled(list, count)
-  local step, sum, taken = math.max(1, #list / SAMPLED), 0, 0
-  for n = 1, #list, step do
-    sum = sum + count(list[floor(n)])
+local function sampled(i)
+  local step, sum, taken = math.max(1, i.count / SAMPLED), 0, 0
+  for n = 1, i.count, step do
+    sum = sum + one_size[i.op](i, floor(n))
     taken = taken + 1
   end
-  return math.ceil(sum * #list / taken)
+  return math.ceil(sum * i.count / taken)
 end
-function size.N(i)
-  return sampled(i.scores, function(score) return redis.call('ZCOUNT', i.key, score, score) end)
-end
-function size.M(i)
-  return sampled(i.texts, function(text) return redis.call('ZLEXCOUNT', i.key, '[' .. text, '(' .. text .. '\0\1') end)
-end
+size.N, size.M, size.S = sampled, sampled, sampled
 function size.L(i) return redis.call('ZLEXCOUNT', i.key, i.min, i.max) end
-function size.S(i)
-  local sum = 0
-  for t = 1, #i.tokens do sum = sum + redis.call('SCARD', i.key .. ':' .. i.tokens[t]) end
-  return sum
-end
-function size.U(i) return #i.tokens end
-function size.K(i) return #i.members end
+function size.U(i) return i.count end
+function size.K(i) return i.count end
 function size.A() return redis.call('ZCARD', registry) end
 function size.O() return 0 end
 
@@ -143,23 +140,28 @@ local function chained_source(list, descending, score, member, open, ahead, past
   while (score or member) and n ~= last and not ahead(list[n]) do n = n + step end
   local next_members, position
   return function(count)
-    local looked = 0
-    while n ~= last do
+    if n == last then return nil end
+    local all, all_scores, examined = {}, {}, 0
+    while n ~= last and examined < count do
       if not next_members then next_members, position = open(list[n], score, member) end
-      local members, scores, entries = next_members(count)
+      local wanted = count - examined
+      local members, scores, entries = next_members(wanted)
       if members then
+        for m = 1, #members do all[#all + 1], all_scores[#all_scores + 1] = members[m], scores[m] end
         score, member = position()
-        return members, scores, entries + looked
+        examined = examined + entries
       end
-      score, member = past(list[n])
-      n, next_members, looked = n + step, nil, looked + 1
-      if looked >= count then return {}, {}, looked end
+      if not members or entries < wanted then -- that was all of it
+        score, member = past(list[n])
+        n, next_members, examined = n + step, nil, examined + 1
+      end
     end
-    return nil
+    return all, all_scores, examined
   end, function() return score or '', member or '', '' end
 end
 local function numbers_source(i, descending, score, member)
-  local from, tested = score and number(score), i.inexact or exists(i.exact_key)
+  local list, from = score_list(i), score and number(score)
+  local tested = i.inexact or exists(i.exact_key)
   local function open(text, at_score, at_member)
     local one = { key = i.key, low_text = text, high_text = text, low_lean = 0, high_lean = 0 }
     local here = at_score and number(at_score) == number(text) and at_score or nil
@@ -182,7 +184,7 @@ local function numbers_source(i, descending, score, member)
     if descending then return number(text) <= from end
     return number(text) >= from
   end
-  return chained_source(i.scores, descending, score, score and member, open, ahead, function(text)
+  return chained_source(list, descending, score, score and member, open, ahead, function(text)
     return text, descending and '' or '\255'
   end)
 end
@@ -195,17 +197,17 @@ local function texts_source(i, descending, form)
     if descending then return less(text, form) end
     return less(form, text .. '\0\1')
   end
-  return chained_source(i.texts, descending, nil, form, open, ahead, function(text)
+  return chained_source(list_of(i), descending, nil, form, open, ahead, function(text)
     return nil, text .. (descending and '\0\0' or '\0\1')
   end)
 end
 
-local function list_source(list, from)
+local function list_source(list, before, count, from)
   local at = from or 0
   return function(n)
-    if at >= #list then return nil end
+    if at >= count then return nil end
     local members = {}
-    for m = 1, math.min(n, #list - at) do members[m] = list[at + m] end
+    for m = 1, math.min(n, count - at) do members[m] = list[before + at + m] end
     at = at + #members
     return members, nil, #members
   end, function() return '', '', tostring(at) end
@@ -215,8 +217,8 @@ local function set_source(i, scan)
   local _, _, token, at = find(scan, '^(%d+):(%d+)$')
   token, at = tonumber(token) or 1, at or '0'
   return function(n)
-    if token > #i.tokens then return nil end
-    local page = redis.call('SSCAN', i.key .. ':' .. i.tokens[token], at, 'COUNT', n)
+    if token > i.count then return nil end
+    local page = redis.call('SSCAN', i.key .. ':' .. ARGV[i.from + token], at, 'COUNT', n)
     at = page[1]
     if at == '0' then token = token + 1 end
     return page[2], nil, #page[2] + 1
@@ -237,6 +239,6 @@ function open_read.A(_, descending, _, member)
   return lex_source(registry, '-', '+', descending, member ~= '' and member or nil, true)
 end
 function open_read.S(i, _, _, _, scan) return set_source(i, scan) end
-function open_read.U(i, _, _, _, scan) return list_source(owners_of(i), tonumber(scan)) end
-function open_read.K(i, _, _, _, scan) return list_source(i.members, tonumber(scan)) end
-function open_read.O() return list_source({}) end
+function open_read.U(i, _, _, _, scan) return list_source(owners_of(i), 0, #owners_of(i), tonumber(scan)) end
+function open_read.K(i, _, _, _, scan) return list_source(ARGV, i.from, i.count, tonumber(scan)) end
+function open_read.O() return list_source({}, 0, 0) end

@@ -1,0 +1,1 @@
+"""Long runs with printed figures: commands, `python -m tests.soak.<name>`, and slow tests of the same."""

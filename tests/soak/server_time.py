@@ -1,0 +1,149 @@
+"""The longest call of every shape, by the server's own clocks: `python -m tests.soak.server_time [--full]`.
+
+Two witnesses on a private server: SLOWLOG, which has every command the library sends with the microseconds it took
+(scripts whole), and the processor time of the server's main thread from before a call to after it, its reading and
+writing included. The first also counts the time in which other programs had the processor, the second also the
+sockets; what the script itself took is less than either. Each shape runs several times; shown is the longest call of
+the run in which that was shortest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from benchmarks.data import full_rows, sample_rows
+from redisom_lite import Database
+from redisom_lite.engine import embedded
+from redisom_lite.engine.scripts import load
+from redisom_lite.testing import _between as between
+from tests.servers import command
+from tests.soak.flight import Flight, values
+from tests.soak.shapes import reads, writes
+
+BOUND_US = 5000
+RUNS = 3
+_OWN = (b"SLOWLOG", b"CONFIG")
+_SCRIPTS = (b"EVALSHA", b"EVAL")
+
+
+@dataclass(frozen=True, slots=True)
+class Longest:
+    """The longest call of one shape in us, by both witnesses; how many scripts a run calls, and which is longest."""
+
+    shape: str
+    scripts: int
+    slowlog: int
+    processor: int
+    what: str
+
+    @property
+    def bound(self) -> int:
+        """What no script of this shape takes longer than."""
+        return min(self.slowlog, self.processor)
+
+
+class Witness:
+    """Watches one server. Calls go one at a time, so that each has its own processor time."""
+
+    def __init__(self, db: Database, server: embedded.EmbeddedServer) -> None:
+        self._db = db
+        command(server.socket, "CONFIG SET slowlog-max-len 100000")
+        command(server.socket, "CONFIG SET slowlog-log-slower-than 0")
+        about = command(server.socket, "INFO server").splitlines()
+        pid = next(line.partition(":")[2] for line in about if line.startswith("process_id"))
+        self._clock = Path(f"/proc/{pid}/task/{pid}/schedstat")
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, int(pid), -15)  # ahead of what else runs here
+
+    def _processor(self) -> int:
+        return int(self._clock.read_text().split()[0]) // 1000
+
+    async def watch(self, shape: str, run: Callable[[], Awaitable[object]]) -> Longest:
+        """One run."""
+        await self._db.redis.execute_command("SLOWLOG", "RESET")
+        turn, longest = asyncio.Lock(), 0
+
+        @asynccontextmanager
+        async def call(_: str) -> AsyncIterator[None]:
+            nonlocal longest
+            async with turn:
+                before = self._processor()
+                yield
+                longest = max(longest, self._processor() - before)
+
+        with between(self._db, call):
+            await run()
+        entries: Sequence[Any] = await self._db.redis.execute_command("SLOWLOG", "GET", 100_000)
+        calls = [(int(took), words) for _, _, took, words, *_ in entries if words[0] not in _OWN]
+        took, words = max(calls, default=(0, [b"", b""]))
+        what = _names().get(words[1], "") if words[0] in _SCRIPTS else words[0].decode()
+        return Longest(shape, sum(words[0] in _SCRIPTS for _, words in calls), took, longest, what)
+
+
+def _names() -> dict[bytes, str]:
+    folder = files("redisom_lite.engine").joinpath("lua")
+    scripts = [load(path.name.removesuffix(".lua")) for path in folder.iterdir()]
+    return {script.sha: script.name for script in scripts}
+
+
+async def measure(
+    db: Database, witness: Witness, flights: Sequence[dict[str, Any]], only: str = ""
+) -> list[Longest]:
+    """Load, and run every shape."""
+    db.bind(Flight)
+    print(f"{'shape':<42}{'calls':>7}{'slowlog':>9}{'processor':>10}  us of the longest call")
+    for first in range(0, len(flights), 20_000):
+        await Flight.objects.save_many([Flight(**each) for each in flights[first : first + 20_000]])
+    tails = sorted({each["tailnum"] for each in flights if "tailnum" in each})
+    dests = sorted({each["dest"] for each in flights})
+    asked = {shape: run for shape, run in reads(tails, dests).items() if only in shape}
+    done = {shape: change for shape, change in writes(flights[0]).items() if only in shape}
+    runs = [[await witness.watch(shape, run) for _ in range(RUNS)] for shape, run in asked.items()]
+    turns = [
+        [await witness.watch(shape, lambda change=change: change(db)) for shape, change in done.items()]
+        for _ in range(RUNS)
+    ]
+    return [_best(seen) for seen in (*runs, *zip(*turns, strict=True))]
+
+
+def _best(seen: Sequence[Longest]) -> Longest:
+    best = min(seen, key=lambda each: each.slowlog)
+    best = replace(best, processor=min(each.processor for each in seen))
+    print(
+        f"{best.shape:<42}{best.scripts:>7,}{best.slowlog:>9,}{best.processor:>10,}  {best.what}", flush=True
+    )
+    return best
+
+
+async def main(flights: Sequence[dict[str, Any]], binary: str | None, only: str = "") -> list[Longest]:
+    """Measure on a server of its own."""
+    with embedded.start(binary=binary) as server:
+        print(f"{server.name} {server.version}, {len(flights):,} flights")
+        async with Database(server.url) as db:
+            return await measure(db, Witness(db, server), flights, only)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--full", action="store_true", help="all 336,776 flights (extra `bench`)")
+    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--server", default=None, help="redis-server or valkey-server")
+    parser.add_argument("--only", default="", help="shapes whose name contains this")
+    options = parser.parse_args()
+    rows = full_rows() if options.full else islice(sample_rows(), options.rows)
+    longest = asyncio.run(main(list(values(rows)), options.server, options.only))
+    over = [each for each in longest if each.bound > BOUND_US]
+    print(f"{len(over)} of {len(longest)} shapes have a call over {BOUND_US / 1000:.0f} ms")
+    sys.exit(bool(over))
