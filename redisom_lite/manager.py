@@ -11,13 +11,13 @@ type.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, overload
 
 from typing_extensions import TypeVar
 
-from redisom_lite import checking
+from redisom_lite import checking, scanning
 from redisom_lite.bulk import Progress, delete_many, save_many
 from redisom_lite.checking import IndexReport
 from redisom_lite.codec import Score
@@ -28,6 +28,7 @@ from redisom_lite.plan.planner import Selection
 from redisom_lite.query import Query, Source
 from redisom_lite.reindexing import reindex
 from redisom_lite.saving import insert_mutation, written
+from redisom_lite.scanning import MOST, Scan
 from redisom_lite.schema import mutations
 from redisom_lite.schema.lifetime import Lifetime, milliseconds
 from redisom_lite.schema.model_schema import deadline_of
@@ -236,6 +237,11 @@ class Manager(Objects, Generic[M]):
     def find(self, *where: Condition) -> Query[M]:
         """A query for the records that satisfy all these conditions, to be narrowed, ordered and awaited."""
         return Query(Source(self.model, self), Selection(self.model.__redisom_schema__)).where(*where)
+
+    def scan(self, test: Callable[[M], object], *, most: int = MOST) -> Scan[M]:
+        """`find().scan(...)`: the records that pass a test in Python. Bounded by `most`, and warned about."""
+        scanning.warn(self.model.__name__)
+        return Scan(self.model.__name__, self.find(), test, most)
 
 
 def manager_of(record: Record) -> Manager[Any]:

@@ -11,8 +11,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from redisom_lite import aggregates, rewriting
-from redisom_lite.columns import Column
+from redisom_lite import aggregates, rewriting, scanning, tagging
+from redisom_lite.columns import Column, MultiTagColumn
 from redisom_lite.engine.finding import Decision, Trace
 from redisom_lite.engine.picking import pick
 from redisom_lite.engine.reader import Reading
@@ -22,12 +22,14 @@ from redisom_lite.plan.explain import Actual, Plan, explained
 from redisom_lite.plan.expression import And, Condition, Not, Or, Term
 from redisom_lite.plan.ordering import After, columns
 from redisom_lite.plan.planner import QueryPlan, Selection, plan
+from redisom_lite.scanning import MOST, Scan
 from redisom_lite.schema.lifetime import Lifetime
 from redisom_lite.schema.model_schema import FieldSpec, ModelSchema
 from redisom_lite.schema.mutations import Row
 from redisom_lite.schema.record import Record, State, state_of
 from redisom_lite.site import Site
 
+V = TypeVar("V")
 M = TypeVar("M", bound=Record)
 
 BATCH: Final = 500
@@ -214,6 +216,15 @@ class Query(Generic[M]):
         more = len(found) > size
         return Page(items, seal_cursor(self._select, found[size - 1][1]) if more else None)
 
+    def scan(self, test: Callable[[M], object], *, most: int = MOST) -> Scan[M]:
+        """The records of this query that pass a test in Python, in order: await it for the list, or iterate over it.
+
+        Needs no index, and reads every record of the query: it warns (`ScanWarning`), and raises `QueryError` before it
+        reads any when there are more than `most`.
+        """
+        scanning.warn(self._name)
+        return Scan(self._name, self, test, most)
+
     async def explain(self, *, analyze: bool = False) -> Plan:
         """How this query runs: `print(await query.explain())`. Asks the server, which decides; reads no record.
 
@@ -253,6 +264,20 @@ class Query(Generic[M]):
     async def expire(self, ttl: Lifetime) -> int:
         """Let every record end in `ttl` from now; how many there were."""
         return await rewriting.expire(self._site(), self._select, ttl)
+
+    async def add_tags(self, column: MultiTagColumn[V] | str, *tags: V) -> int:
+        """Add tags to a `Tag` field of several values of every record; how many records had not all of them.
+
+        Atomic for each record: tags that others add or remove at the same time stay so. Values are validated by the
+        field's rules; conditions are tested once more in the writing step. Redis: HMGET and one EVALSHA for up to 100.
+        """
+        spec = _named(self._select.schema, column)
+        return await tagging.retag(self._site(), self._select, spec, tags, tagging.with_tags)
+
+    async def remove_tags(self, column: MultiTagColumn[V] | str, *tags: V) -> int:
+        """Remove tags; how many records had any of them. As `add_tags`."""
+        spec = _named(self._select.schema, column)
+        return await tagging.retag(self._site(), self._select, spec, tags, tagging.without_tags)
 
     # Aggregates.
 

@@ -7,7 +7,7 @@ also when the change moves it along the index that is walked.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -24,7 +24,8 @@ from redisom_lite.schema.mutations import Mutation
 from redisom_lite.schema.record import Record
 from redisom_lite.site import Site
 
-_STEP: Final = 100
+STEP: Final = 100
+"""Records changed in one atomic step."""
 _WORDS: Final = 4000
 
 Change = Callable[[bytes], Mutation]
@@ -57,8 +58,8 @@ async def expire(site: Site[Any], selection: Selection, ttl: Lifetime) -> int:
 async def _apply(site: Site[Any], selection: Selection, change: Change) -> int:
     changed = 0
     words = max(1, len(change(b"").args))
-    step = max(1, min(_STEP, _WORDS // words))
-    async for run in _runs(site, selection):
+    step = max(1, min(STEP, _WORDS // words))
+    async for run in runs(site, selection):
         for first in range(0, len(run), step):
             part = [(site.keyspace, change(member)) for member in run[first : first + step]]
             applied = await site.store.backend.writer.apply(part)
@@ -67,7 +68,7 @@ async def _apply(site: Site[Any], selection: Selection, change: Change) -> int:
     return changed
 
 
-async def _runs(site: Site[Any], selection: Selection) -> AsyncGenerator[list[bytes]]:
+async def runs(site: Site[Any], selection: Selection) -> AsyncGenerator[list[bytes]]:
     """The keys to change, each once, those of a run in one partition."""
     reader, planned = site.store.backend.reader, plan(selection)
     if selection.limit is not None or selection.offset:
@@ -87,7 +88,7 @@ async def _runs(site: Site[Any], selection: Selection) -> AsyncGenerator[list[by
 
 def _validated(site: Site[Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a change, validated field by field as on assignment; validators of whole objects do not run."""
-    model, schema = site.model, site.schema
+    schema = site.schema
     if not changes:
         raise QueryError(f"{site.name}: update() needs a field to change, as in update(field=value)")
     for name in changes:
@@ -95,21 +96,22 @@ def _validated(site: Site[Any], changes: Mapping[str, Any]) -> dict[str, Any]:
             raise QueryError(f"{site.name} has no field {name!r}: name one of its fields")
     if schema.key.name in changes:
         raise key_changed(site)
-    _refuse_frozen(model, changes)
-    values, _, _ = _validator(model, changes).validate_python(dict(changes), by_name=True, by_alias=False)
-    return _checked(site, values)
+    refuse_frozen(site.model, changes)
+    return checked(site, validator(site.model, changes), changes)
 
 
-def _refuse_frozen(model: type[Record], changes: Mapping[str, Any]) -> None:
-    for name in changes:
+def refuse_frozen(model: type[Record], names: Iterable[str]) -> None:
+    """Raise pydantic's error for fields that it would not let be assigned."""
+    for name in names:
         kind = "frozen_instance" if model.model_config.get("frozen") else "frozen_field"
         if kind == "frozen_instance" or model.model_fields[name].frozen:
             error = InitErrorDetails(type=kind, loc=(name,), input=None)
             raise ValidationError.from_exception_data(model.__name__, [error], hide_input=True)
 
 
-def _checked(site: Site[Any], values: dict[str, Any]) -> dict[str, Any]:
-    """The same check that a save makes, of just these fields."""
+def checked(site: Site[Any], by: SchemaValidator, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a change, validated `by` these fields' validator, then by the same check that a save makes."""
+    values: dict[str, Any] = by.validate_python(dict(changes), by_name=True, by_alias=False)[0]
     try:
         site.schema.checker.validate_python(values)
     except ValidationError as error:
@@ -127,7 +129,7 @@ def _detail(error: ErrorDetails) -> InitErrorDetails:
     return found
 
 
-def _validator(model: type[Record], names: Mapping[str, Any]) -> SchemaValidator:
+def validator(model: type[Record], names: Iterable[str]) -> SchemaValidator:
     """Pydantic's validator of some fields of a model, those that users wrote for them included."""
     definitions: list[CoreSchema] = []
     config: CoreConfig = CoreConfig(title=model.__name__, hide_input_in_errors=True)
@@ -142,7 +144,7 @@ def _validator(model: type[Record], names: Mapping[str, Any]) -> SchemaValidator
         if schema["type"] == "model":
             config = cast(CoreConfig, {**schema.get("config", {}), **config})
         schema = schema["schema"]
-    chosen = {name: field for name, field in schema["fields"].items() if name in names}
+    chosen = {name: schema["fields"][name] for name in names}
     fields: CoreSchema = core_schema.model_fields_schema(chosen, model_name=model.__name__)
     if definitions:
         fields = core_schema.definitions_schema(fields, definitions)

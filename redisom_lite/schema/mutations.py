@@ -30,6 +30,7 @@ __all__ = [
     "mend",
     "put",
     "remove",
+    "swap",
 ]
 
 NO_GUARD: Final = (b"0",)
@@ -140,6 +141,11 @@ def change(
     entries = entries_of(schema, specs, values, row)
     words = (*_guard(guard), *_entries(entries, fields, nulls))
     return Mutation(b"set", member, (expected, lifetime, *words))
+
+
+def swap(spec: FieldSpec, text: bytes | None, changed: Mutation) -> Mutation:
+    """A `change` that needs a field's text to be `text` still: else its result is -1, or 0 if the record is gone."""
+    return Mutation(b"swap", changed.member, (spec.word, text or b"", *changed.args))
 
 
 def _fields(specs: Iterable[FieldSpec], row: Row) -> tuple[list[bytes], list[bytes]]:

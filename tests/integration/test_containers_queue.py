@@ -231,8 +231,8 @@ async def work_off(url: str, count: int, *, work: float, kills: int) -> dict[int
 
 
 async def test_jobs_of_killed_consumers_are_each_done_at_least_once(real_url: str) -> None:
-    seen = await work_off(real_url, 500, work=0.02, kills=8)
-    assert sorted(seen) == list(range(500))
+    seen = await work_off(real_url, 1_000, work=0.01, kills=8)
+    assert sorted(seen) == list(range(1_000))
     assert min(seen.values()) >= 1
 
 

@@ -9,7 +9,7 @@
 --   acknowledged members of :op whose answers have arrived: forgotten
 --   model        keys base writer int_keys evictable versioned sweep | n number-field... | n (tag range)...
 --                | n (fading-field ms)...: every write of one renews its own expiry (HPEXPIRE)
---   mutation     operation model record ...: put | set | inc | del | life | look, as read below; `record` counts from 1
+--   mutation     operation model record ...: put | set | swap | inc | del | life | look, as read below; `record` counts from 1
 --                among the keys of its model
 -- reply {'O', results}            every mutation's result (absent: all 1)
 --       {'O', results, failures}  mode 'each', some failed
@@ -621,10 +621,21 @@ function mutate.put(model)
   return version
 end
 
+local function field_of(record, name)
+  local text = record.fields[name]
+  if text ~= nil then return text end
+  if record.whole then
+    for n = record.fields_from, record.fields_to, 2 do if ARGV[n] == name then return ARGV[n + 1] end end
+    return false
+  end
+  return call('HGET', record.key, name)
+end
 -- set model record version ttl | guard: n word... | claims | fields | nulls: n name... | items
 -- version '' or the one the writer read; guard no words, or a program the record must satisfy (else result 0).
-function mutate.set(model)
-  local position, version, ttl = take_number(), take(), take()
+-- swap model record name text | as in set, of which it is one that also requires that the field's text is still this
+-- ('' for none): else result -1, and 0 for a record that is gone.
+local function write_fields(model, position, name, text)
+  local version, ttl = take(), take()
   local guard_from, guard_to = take_words()
   local claims_from, claims_to = take_words()
   local fields_from, fields_to = take_words()
@@ -632,11 +643,12 @@ function mutate.set(model)
   local from, to = take_words()
   local record = open_record(model, position)
   if not record.live then
-    if guard_from <= guard_to then return 0 end
+    if name or guard_from <= guard_to then return 0 end
     return nil, { 'missing' }
   end
   if version ~= '' and tonumber(version) ~= record.version then return nil, { 'version' } end
   if guard_from <= guard_to and not library().satisfied(model, record.member, guard_from) then return 0 end
+  if name and (field_of(record, name) or '') ~= text then return -1 end
   local conflict = claim_conflict(record, claims_from, claims_to)
   if conflict then return nil, conflict end
   if ttl ~= '' then apply_lifetime(record, ttl) end
@@ -661,15 +673,9 @@ function mutate.set(model)
   return result
 end
 
-local function field_of(record, name)
-  local text = record.fields[name]
-  if text ~= nil then return text end
-  if record.whole then
-    for n = record.fields_from, record.fields_to, 2 do if ARGV[n] == name then return ARGV[n + 1] end end
-    return false
-  end
-  return call('HGET', record.key, name)
-end
+function mutate.set(model) return write_fields(model, take_number()) end
+function mutate.swap(model) return write_fields(model, take_number(), take(), take()) end
+
 local function breaks(op, order)
   return op == 'ge' and order < 0 or op == 'gt' and order <= 0 or op == 'le' and order > 0 or op == 'lt' and order >= 0
 end
