@@ -46,13 +46,15 @@ end
 
 -- Conditions, decimals and key names: see reading.lua, match.lua and decimal.lua.
 local shared
-local function library()
-  if shared then return shared end
-  --[[ the included files declare their own locals, `cursor` among them ]]
+local function library(words)
+  if shared and not words then return shared end
+  --[[ the included files declare their own locals, `cursor` among them; `words` are read in place of ARGV ]]
+  local ARGV = words or ARGV
 --@include reading.lua
 --@include match.lua
 --@include decimal.lua
-  shared = {
+  local made = {
+    parse_program = parse_program, evaluate = evaluate,
     satisfied = function(model, member, from)
       cursor = from - 1
       return evaluate(parse_program(model.base), { member }, model.base, model.int_keys)[1]
@@ -60,7 +62,8 @@ local function library()
     record_key = record_key, number = number,
     decimal_sum = decimal_sum, decimal_bound = decimal_bound, decimal_form = decimal_form,
   }
-  return shared
+  if not words then shared = made end
+  return made
 end
 
 local clock = call('TIME')
@@ -123,9 +126,10 @@ if stamp ~= '' then
   if math.abs(server_us - tonumber(stamp)) > window / 2 then return { 'X', server_us } end
 end
 for n = 1, #models do
-  local known = call('HMGET', models[n].base .. ':meta', 'w:' .. models[n].writer, 'parts')
+  local known = call('HMGET', models[n].base .. ':meta', 'w:' .. models[n].writer, 'parts', 'caches')
   if not known[1] then return { 'M', n } end
   models[n].parts = known[2] -- the suffixes of parts in use, a comma list (see once.lua), or false
+  models[n].caches = known[3] -- what caches depend on (see cache_watches.lua), or false
 end
 
 -- What the step will do, by key: the last word on a member wins. Reading a key's size before the first write proves
@@ -939,9 +943,22 @@ for _, model in ipairs(models) do
         local memo = size_of(model.memo, 'HLEN') > 0 and call('HGET', model.memo, member)
         local record = { model = model, member = member, deadline = 0, stored = false, fields = {}, before = memo or '' }
         erase(record)
-        swept[#swept + 1] = library().record_key(model.base, model.int_keys, member)
+        record.key = library().record_key(model.base, model.int_keys, member)
+        swept[#swept + 1] = record
       end
     end
+  end
+end
+
+-- What caches depend on (cache_drop.lua): judged by the records as they are, and once more as they will be.
+local function watched()
+--@include cache_drop.lua
+end
+local drop_watches
+for n = 1, #models do
+  if models[n].caches then
+    drop_watches = watched()
+    break
   end
 end
 
@@ -1028,7 +1045,7 @@ for n = 1, #opened do
   local record = opened[n]
   if record.changed and record.live and record.model.fades then renew_fading(record) end
 end
-for n = 1, #swept do call('DEL', swept[n]) end
+for n = 1, #swept do call('DEL', swept[n].key) end
 for key, changes in pairs(sorted) do
   local adds, drops, a, d = {}, {}, 0, 0
   for member, score in pairs(changes) do
@@ -1079,6 +1096,8 @@ for key, changes in pairs(hashes) do
   if d > 0 and sizes[key] > 0 then in_chunks('HDEL', key, drops) end
   if a > 0 then in_chunks('HSET', key, adds) end
 end
+
+if drop_watches then drop_watches() end
 
 if #results == 0 then
   -- a step without mutations only sweeps, and says how much
