@@ -115,7 +115,9 @@ class Query(Generic[M]):
         key = site.schema.key.position
 
         def early(found: Iterable[tuple[bytes, Row]]) -> None:
-            made.update((member, site.object(row)) for member, row in found if row[key] is not None)
+            for member, row in found:
+                if row[key] is not None:
+                    made[member] = site.object(row)
 
         found = await _rows(site, self._select, early=early)
         return [made[member] if member in made else site.object(row) for member, row in found]

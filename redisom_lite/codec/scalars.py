@@ -135,6 +135,9 @@ class IntCodec(NumberCodec):
 
     __slots__ = ()
 
+    def operand(self, value: Any) -> Any:
+        return self._checked(value)  # every int has a score
+
     def token(self, value: Any) -> bytes:
         return key_safe(self.encode(value))
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redisom_lite.engine.declare import declare, require_ready, waiting
-from redisom_lite.engine.node import Arg
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import AccessDeniedError, IndexNotReadyError, ReadOnlyError
 from redisom_lite.plan.ordering import Position
-from redisom_lite.plan.planner import QueryPlan
+from redisom_lite.plan.planner import QueryPlan, together
 from redisom_lite.plan.program import program
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.model_schema import FieldSpec, Kind
@@ -116,8 +115,6 @@ class Finder:
                     trace.heads.append(head)
                 if head.more:
                     search.go_on(head)
-                    if not search.limit and search.turn is not None:
-                        search.turn()
                     if not search.limit:
                         ahead = asyncio.create_task(self._call(search, trace))
                         await asyncio.sleep(0)  # let it be sent
@@ -134,12 +131,6 @@ class Finder:
         if reply[0] == b"K":
             return Decision("K", 0, 0, 0, ())
         return Decision(reply[1].decode(), reply[2], reply[3], reply[4], tuple(reply[5]))
-
-    def command(self, search: Search) -> tuple[Arg, ...]:
-        """A search as a command, to be sent next to others; its script has been run before."""
-        known = (search.keyspace.bases[search.partition], search.keyspace.fingerprint)
-        args = search.args(self._accepted.get(known, b""), self._budget)
-        return (b"EVALSHA", load("find").sha, 1, search.keyspace.registry(search.partition), *args)
 
     async def tell(
         self, keyspace: Keyspace, partition: int, told: Sequence[bytes], trace: Trace | None
@@ -184,9 +175,10 @@ class Finder:
 class Search:
     """The arguments of find.lua, of which only limit, offset and the place to resume change from call to call.
 
-    `mode` is one of the script's; `limit` 0 streams everything in the driver's order; `names` are the hash fields of a
-    row; `wanted` the fields whose sort keys (tokens, for a tag) are asked for; `ties` keeps a limited keys walk from
-    stopping between equal values; `verify` looks whether each record is there; `stream` names the path to read all of.
+    `mode` is one of the script's; `few` comes with the rows that `planner.together` allows. `limit` 0 streams
+    everything in the driver's order; `names` are the hash fields of a row; `wanted` the fields whose sort keys (tokens,
+    for a tag) are asked for; `ties` keeps a limited keys walk from stopping between equal values; `verify` looks
+    whether each record is there; `stream` names the path to read all of.
     """
 
     def __init__(
@@ -208,7 +200,6 @@ class Search:
     ) -> None:
         self.keyspace, self.partition, self.query = keyspace, partition, query
         self.limit, self.offset = limit, offset
-        self.turn: Callable[[], None] | None = None
         self._examined = 0
         place = (b"0",) if after is None else (b"1", *after)
         self._middle = (
@@ -219,32 +210,20 @@ class Search:
             *place,
         )
         self._head = (keyspace.bases[partition], keyspace.fingerprint)
-        self._mode = (keyspace.int_keys, mode)
+        self._mode = (keyspace.int_keys, mode, b"%d" % together(limit))
         self._resume = _START if stream is None else (b"S", b"%d" % stream, *_START[2:])
-        self._entries: int | None = None
         # a path without the records whose order column is None cannot answer for everything
         self._plan = (b"%d" % len(names), *names, *plan_words(query, every=limit > 0))
 
-    def at_first(self, entries: int) -> None:
-        """Let the next call examine only so many entries."""
-        self._entries = entries
-
-    def only_members(self) -> None:
-        """From the next call on, find members and leave their rows alone."""
-        self._mode = (self._mode[0], b"keys")
-        self._plan = (b"0", *plan_words(self.query, every=False))
-
     def go_on(self, head: Head) -> None:
         """Resume where `head` says the call stopped."""
-        self._entries = None
         self._examined += head.examined
         place = (head.strategy, b"%d" % head.path, b"%d" % head.read, b"%d" % self._examined)
         self._resume = (*place, head.score, head.member, head.scan)
 
     def args(self, accepted: bytes, budget: Budget) -> list[bytes]:
         """The script's ARGV."""
-        entries = budget.entries if self._entries is None else min(self._entries, budget.entries)
-        size = (b"%d" % self.limit, b"%d" % self.offset, b"%d" % entries, b"%d" % budget.ms)
+        size = (b"%d" % self.limit, b"%d" % self.offset, b"%d" % budget.entries, b"%d" % budget.ms)
         return [*self._head, accepted, *self._mode, *size, *self._middle, *self._resume, *self._plan]
 
 

@@ -6,7 +6,7 @@ A loaded object remembers the row it came from, so that a save writes only what 
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pydantic_core import ValidationError
 
@@ -19,25 +19,24 @@ R = TypeVar("R", bound=Record)
 
 def hydrate(model: type[R], keyspace: Keyspace, row: list[bytes | None], manager: object) -> R:
     """The object a row stands for; `DecodeError` names the key and the field whose text is none of its type."""
-    fields = keyspace.schema.fields
-    width = len(fields)
+    schema, names = keyspace.schema, keyspace.field_names
+    width = len(names)
     stored = row[:width]
-    texts: dict[str, Any] = dict(zip(keyspace.field_names, stored, strict=True))
-    gaps = None in stored
-    if gaps:
+    texts: dict[str, Any] = dict(zip(names, stored, strict=True))
+    gaps: list[str] = []
+    if None in stored:
         nulls = (row[width] or b"").split(b",")
-        texts = {name: text for name, text in texts.items() if text is not None or name.encode() in nulls}
+        gaps = [name for name, text in texts.items() if text is None and name.encode() not in nulls]
+        for name in gaps:
+            del texts[name]
     try:
-        record = cast(R, keyspace.schema.hydrator.validate_python(texts, by_alias=False, by_name=True))
+        record: R = schema.hydrator.validate_python(texts, by_alias=False, by_name=True)
     except ValidationError as error:
         raise _decode_error(model, keyspace, row, error) from error
-    if gaps and len(texts) < width:
-        values = record.__dict__
-        for spec in fields:
-            if spec.name not in texts:
-                value = values[spec.name]
-                stored[spec.position] = None if value is None else spec.codec.encode(value)
-    version = int(row[width + 1] or 0) if keyspace.schema.versioned else None
+    for name in gaps:
+        spec, value = schema.by_name[name], record.__dict__[name]
+        stored[spec.position] = None if value is None else spec.codec.encode(value)
+    version = int(row[width + 1] or 0) if schema.versioned else None
     set_state(record, State(stored, version, manager))
     return record
 

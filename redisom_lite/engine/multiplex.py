@@ -38,7 +38,7 @@ from typing import Any, Final
 from redisom_lite.engine import failure
 from redisom_lite.engine.connection import Connector, abandon_connection, close_without_loop, detach
 from redisom_lite.engine.node import IDLE, Arg, Command, Lines
-from redisom_lite.engine.resp import INCOMPLETE, pack, reader
+from redisom_lite.engine.resp import INCOMPLETE, pack, pack_all, reader
 from redisom_lite.errors import Outcome, RedisomError
 
 _READ_BUFFER: Final = 64 * 1024
@@ -126,7 +126,7 @@ class Wire(asyncio.BufferedProtocol):
     def exchange(self, commands: Sequence[Command], deadline: float) -> Awaitable[list[Any]]:
         if not self.open:
             raise failure.lost(self._where, "none", None)
-        return self.send(_packed(commands), len(commands), deadline)
+        return self.send(pack_all(commands), len(commands), deadline)
 
     # The socket's side
 
@@ -282,7 +282,7 @@ class MultiplexedServer:
         return self._send_when_ready(pack(command), 0, deadline)
 
     def many(self, commands: Sequence[Command], deadline: float) -> Awaitable[list[Any]]:
-        return self._send_when_ready(_packed(commands), len(commands), deadline)
+        return self._send_when_ready(pack_all(commands), len(commands), deadline)
 
     async def _send_when_ready(self, payload: bytes, want: int, deadline: float) -> Any:
         wire = self._wire
@@ -366,10 +366,6 @@ class MultiplexedServer:
             if wire is not None:
                 wire.abandon()
         self._connector.abandon()
-
-
-def _packed(commands: Sequence[Command]) -> bytes:
-    return b"".join([pack(tuple(command)) for command in commands])
 
 
 def _twin(error: RedisomError) -> RedisomError:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeGuard
 from redisom_lite.engine import failure
 from redisom_lite.engine.connection import Connector, abandon_connection, abort_connection, heeding
 from redisom_lite.engine.node import Arg, Command, Line, Lines
-from redisom_lite.engine.resp import pack
+from redisom_lite.engine.resp import pack_all
 
 _SHORT_LIMIT: Final = 16
 
@@ -39,7 +39,7 @@ class PlainLine:
         return not reader.at_eof() and not getattr(reader, "_buffer", None)
 
     async def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:
-        payload = b"".join(pack(tuple(command)) for command in commands)
+        payload = pack_all(commands)
         self._busy = True
         try:
             async with asyncio.timeout_at(None if isinf(deadline) else deadline):

@@ -13,14 +13,18 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 from redisom_lite.engine.finding import Budget, Decision, Finder, KeysNeededError, Reply, Row, Search, Trace
 from redisom_lite.engine.node import Arg
+from redisom_lite.engine.resp import OnEachKey
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import RedisomError
+from redisom_lite.keys import text_member
 from redisom_lite.plan.expression import KeyIn
+from redisom_lite.plan.matching import UnclearError, fields_of, test_of
 from redisom_lite.plan.ordering import (
     After,
     Entry,
@@ -32,11 +36,11 @@ from redisom_lite.plan.ordering import (
     sort,
     text_key,
 )
-from redisom_lite.plan.planner import Path, QueryPlan
+from redisom_lite.plan.planner import LOADED, Path, QueryPlan
 from redisom_lite.plan.program import leaf
 from redisom_lite.plan.telling import telling
 from redisom_lite.schema.keyspace import Keyspace
-from redisom_lite.schema.model_schema import FieldSpec, Kind
+from redisom_lite.schema.model_schema import DEADLINE, FieldSpec, Kind
 
 T = TypeVar("T")
 
@@ -44,11 +48,8 @@ Found = tuple[bytes, Row]
 
 Early = Callable[[Iterable[Found]], None]
 
-LOADED: Final = 250
-"""Records loaded by key in one go."""
 FETCHED: Final = 500
 """Records asked for by key in one go."""
-_ROWS_AT_FIRST: Final = 64
 _TRIES: Final = 5
 _LISTED: Final = 2000
 
@@ -74,11 +75,30 @@ class Reading:
     def hash_fields(self) -> tuple[bytes, ...]:
         return self.keyspace.names if self.names is None else self.names
 
+    @property
+    def mode(self) -> bytes:
+        """How find.lua gives rows: all of them where the deadline is asked for, which no row tells."""
+        tested = {field for clause in self.query.clauses for field in fields_of(clause)}
+        asked = (field.name for field in (*tested, *columns(self.query.selection.order)))
+        return b"rows" if DEADLINE in asked else b"few"
+
+    @property
+    def names_to_test(self) -> tuple[bytes, ...]:
+        """The hash fields to read, with those that the conditions are about."""
+        if self.names is None:
+            return self.keyspace.names
+        tested = (field.word for clause in self.query.clauses for field in fields_of(clause))
+        return tuple(dict.fromkeys((*self.names, *tested)))
+
     def whole_rows(self, rows: list[Row]) -> list[Row]:
         """Rows of all fields, None for those not read."""
-        if self.names is None:
+        return self.widened(rows, self.hash_fields)
+
+    def widened(self, rows: list[Row], names: tuple[bytes, ...]) -> list[Row]:
+        """Rows of these hash fields as rows of all fields."""
+        if names == self.keyspace.names:
             return rows
-        places = [self.keyspace.names.index(name) for name in self.names]
+        places = [self.keyspace.names.index(name) for name in names]
         width = len(self.keyspace.names)
         wide: list[Row] = []
         for row in rows:
@@ -92,11 +112,8 @@ class Reading:
 class Reader:
     """Reads for one database. `overdue` and `missing` collect what a write should clean up."""
 
-    def __init__(
-        self, transport: Callable[[], Transport], clustered: Callable[[], bool] = lambda: False
-    ) -> None:
+    def __init__(self, transport: Callable[[], Transport]) -> None:
         self._transport = transport
-        self._clustered = clustered
         self.budget = Budget()
         self._finder = Finder(transport, self.budget)
         self.overdue: set[tuple[Keyspace, int]] = set()
@@ -127,8 +144,7 @@ class Reader:
                 ahead.cancel()
 
     async def _load(self, keyspace: Keyspace, members: Sequence[bytes]) -> list[Row | None]:
-        names = keyspace.names
-        commands = [(b"HMGET", keyspace.record_key(member), *names) for member in members]
+        commands = OnEachKey(b"HMGET", [keyspace.record_key(member) for member in members], keyspace.names)
         replies = _unrefused(await self._transport().commands(commands, retry=True))
         return [keyspace.whole(member, row) for member, row in zip(members, replies, strict=True)]
 
@@ -148,7 +164,7 @@ class Reader:
 
     async def exist(self, keyspace: Keyspace, members: Sequence[bytes]) -> list[bool]:
         """Which of these records there are. Redis: EXISTS each."""
-        commands = [(b"EXISTS", keyspace.record_key(member)) for member in members]
+        commands = OnEachKey(b"EXISTS", [keyspace.record_key(member) for member in members])
         return [bool(reply) for reply in _unrefused(await self._transport().commands(commands, retry=True))]
 
     # By plan.
@@ -348,7 +364,7 @@ class Reader:
                 reading.keyspace,
                 partition,
                 query,
-                mode=b"rows",
+                mode=reading.mode,
                 limit=limit - len(taken),
                 offset=offset,
                 after=start,
@@ -356,9 +372,8 @@ class Reader:
             )
             tail, gone = 0, False
             async for reply in self._run(search, reading.trace):
-                found = list(zip(reply.members, reading.whole_rows(reply.rows), strict=True))
-                kept = await self._confirmed(reading, found)
-                gone = gone or len(kept) < len(found)
+                kept = await self._rows_of(reading, reply)
+                gone = gone or len(kept) < len(reply.members)
                 taken += kept
                 tail, offset = reply.head.tail, offset - reply.head.skipped
                 if reply.members:
@@ -368,19 +383,34 @@ class Reader:
                 return taken[:limit], offset, tail
             # some of what was found is gone: look behind it for as many more
 
+    async def _rows_of(self, reading: Reading, reply: Reply) -> list[Found]:
+        """The records of one reply of a walk; without those that have moved or gone since."""
+        if len(reply.rows) == len(reply.members):
+            found = list(zip(reply.members, reading.whole_rows(reply.rows), strict=True))
+            return await self._confirmed(reading, found)
+        places = dict(zip(reply.members, reply.keys, strict=True))
+        found = await self._read_all(reading, reply.members)
+        wanted = columns(reading.query.selection.order)
+        return [
+            (member, row)
+            for member, row in found
+            if not wanted or _is_at(wanted[0], places[member], member, row[wanted[0].position])
+        ]
+
     async def _sorted(
         self, reading: Reading, limit: int, offset: int, after: After | None, stream: int | None
     ) -> list[Found]:
         """Sort keys first, then the records wanted; those that have moved or gone meanwhile are passed over."""
         lost, taken = 0, list[Found]()
         wanted = columns(reading.query.selection.order)
+        read = self._read_all if reading.mode == b"few" else self.fetch
         for _ in range(_TRIES):
             candidates = await self._candidates(reading, limit + offset + lost, after, stream=stream)
             taken = list[Found]()
             seen, at = 0, offset
             while len(taken) < limit and at < len(candidates):
                 part = candidates[at : at + min(FETCHED, limit - len(taken))]
-                found = dict(await self.fetch(reading, [entry.member for entry in part]))
+                found = dict(await read(reading, [entry.member for entry in part]))
                 taken += [
                     (entry.member, found[entry.member])
                     for entry in part
@@ -473,33 +503,38 @@ class Reader:
                 search.limit = max(1, needed - len(found))
         return _Keys(found, tail, complete)
 
-    async def _read_now(self, reading: Reading, partition: int, members: list[bytes]) -> list[Found]:
-        """Those of `members` that satisfy the conditions, seen at one instant. Redis: MULTI, HMGETs, EXEC.
+    async def _read_all(self, reading: Reading, members: Sequence[bytes]) -> list[Found]:
+        """As `_read`, of any number of records, and without those that are gone."""
+        parts = [members[first : first + LOADED] for first in range(0, len(members), LOADED)]
+        done = await asyncio.gather(*(self._read(reading, part) for part in parts))
+        return await self._confirmed(reading, [found for part in done for found in part])
 
-        Conditions are tested by find.lua in the same MULTI, so that every row is one that satisfies them.
+    async def _read(self, reading: Reading, members: Sequence[bytes]) -> list[Found]:
+        """Those of `members`, in order, that satisfy the plan's conditions as they are now. Redis: HMGET each.
+
+        The conditions are tested on the very row that is returned; where that does not tell, the server is asked.
+        Records without a row are kept: see `_confirmed`.
         """
-        keyspace, query = reading.keyspace, reading.query
-        commands: list[Sequence[Any]] = [(b"MULTI",)]
-        commands += [(b"HMGET", keyspace.record_key(member), *reading.hash_fields) for member in members]
-        if query.clauses:
-            path = Path((leaf(KeyIn(keyspace.schema.key, tuple(members))),), frozenset(), "keys")
-            commands.append(
-                self._finder.command(Search(keyspace, partition, replace(query, paths=(path,)), mode=b"keys"))
-            )
-        commands.append((b"EXEC",))
+        keyspace = reading.keyspace
+        names = reading.names_to_test
+        commands = OnEachKey(b"HMGET", [keyspace.record_key(member) for member in members], names)
         if reading.trace is not None:
             reading.trace.calls += 1
-        *_, done = await self._transport().commands(commands, retry=True)
-        if isinstance(done, RedisomError):
-            raise done
-        if not query.clauses:
-            return list(zip(members, reading.whole_rows(done), strict=True))
-        verdict: Any = done.pop()
-        if isinstance(verdict, RedisomError) or verdict[0] != b"R" or verdict[1][4]:
-            return await self.fetch(reading, members)  # the script was lost, or ran out of time
-        kept: set[bytes] = {*verdict[2]}
-        rows = zip(members, reading.whole_rows(done), strict=True)
-        return [(member, row) for member, row in rows if member in kept]
+        rows = reading.widened(_unrefused(await self._transport().commands(commands, retry=True)), names)
+        if not reading.query.clauses:
+            return list(zip(members, rows, strict=True))
+        holds, kept = test_of(keyspace.schema, reading.query.clauses), list[Found]()
+        unclear: list[bytes] = []
+        for member, row in zip(members, rows, strict=True):
+            try:
+                if keyspace.whole(member, row) is None or holds(member, row):
+                    kept.append((member, row))
+            except UnclearError:
+                unclear.append(member)
+        if not unclear:
+            return kept
+        found = {**dict(kept), **dict(await self.fetch(reading, unclear))}
+        return [(member, found[member]) for member in members if member in found]
 
     async def _everything(self, reading: Reading, after: After | None, early: Early | None) -> list[Found]:
         query = reading.query
@@ -512,11 +547,7 @@ class Reader:
                 if early is not None:
                     early(arrived)
 
-            search = Search(reading.keyspace, partition, query, mode=b"rows", names=reading.hash_fields)
-            if not self._clustered():
-                # few rows come with the search; many are quicker read on their own than through the script
-                search.at_first(_ROWS_AT_FIRST)
-                search.turn = search.only_members
+            search = Search(reading.keyspace, partition, query, mode=reading.mode, names=reading.hash_fields)
             reads: deque[asyncio.Task[list[Found]]] = deque()
             try:
                 async for reply in self._run(search, reading.trace):
@@ -526,7 +557,7 @@ class Reader:
                     fresh = [member for member in reply.members if member not in found]
                     for first in range(0, len(fresh), LOADED):
                         part = fresh[first : first + LOADED]
-                        reads.append(asyncio.create_task(self._read_now(reading, partition, part)))
+                        reads.append(asyncio.create_task(self._read(reading, part)))
                         await asyncio.sleep(0)  # let it be sent
                         if len(reads) > 2:
                             take(await reads.popleft())
@@ -601,9 +632,20 @@ def _still(entry: Entry, keys: tuple[Any, ...]) -> bool:
     return keys[absent:] == entry.keys and all(key is None for key in keys[:absent])
 
 
+def _is_at(spec: FieldSpec, key: bytes, member: bytes, text: bytes | None) -> bool:
+    """Whether a record that a walk met at this score or text entry has it by its row, too."""
+    if text is None:
+        return False
+    if spec.kind is Kind.TEXT:
+        return key == text_member(text, member)
+    return bool(score_key(spec, key) == text_key(spec, text))
+
+
 def _in_order(query: QueryPlan, found: list[Found], after: After | None) -> list[Found]:
     order = query.selection.order
     wanted = columns(order)
+    if not wanted and after is None:
+        return sorted(found, key=itemgetter(0), reverse=bool(order) and order[0].descending)
     pairs = [(Entry(record[0], _keys_of(wanted, record[1])), record) for record in found]
     return [record for _, record in following(pairs, order, after)]
 

@@ -5,8 +5,8 @@ Error replies come out as errors of the library, wherever in a reply they stand.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast, overload
 
 import hiredis
 
@@ -18,6 +18,37 @@ INCOMPLETE: Final = object()
 # hiredis types its argument as a tuple of one.
 pack: Final = cast("Callable[[tuple[bytes | str | int, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 """One command as bytes. A word of another type is a TypeError."""
+
+
+class OnEachKey(Sequence[Sequence[bytes]]):
+    """One command on each of several keys, all other words the same: these are packed once, not once for each key."""
+
+    def __init__(self, name: bytes, keys: Sequence[bytes], rest: Sequence[bytes] = ()) -> None:
+        self._name, self._keys, self._rest = name, keys, rest
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, at: int) -> Sequence[bytes]: ...
+    @overload
+    def __getitem__(self, at: slice) -> OnEachKey: ...
+    def __getitem__(self, at: int | slice) -> Sequence[bytes] | OnEachKey:
+        if isinstance(at, slice):
+            return OnEachKey(self._name, self._keys[at], self._rest)
+        return (self._name, self._keys[at], *self._rest)
+
+    def packed(self) -> bytes:
+        head = b"*%d\r\n$%d\r\n%b\r\n$" % (2 + len(self._rest), len(self._name), self._name)
+        tail = b"\r\n" + b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in self._rest])
+        return b"".join([b"%b%d\r\n%b%b" % (head, len(key), key, tail) for key in self._keys])
+
+
+def pack_all(commands: Sequence[Sequence[bytes | str | int]]) -> bytes:
+    """Commands, one after the other, as bytes."""
+    if isinstance(commands, OnEachKey):
+        return commands.packed()
+    return b"".join([pack(tuple(command)) for command in commands])
 
 
 def reader() -> Any:

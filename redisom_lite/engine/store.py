@@ -35,7 +35,7 @@ class Backend:
         self.connections = Connections(parse(url), timeout=timeout, multiplex=multiplex, client=client)
         self.between: Callable[[Transport], Transport] | None = None
         """What stands between the mapper and the server: for tests, which count calls or make them fail."""
-        self.reader = Reader(self.transport, lambda: self.connections.address.kind == "cluster")
+        self.reader = Reader(self.transport)
         self.writer = Writer(self.transport, timeout)
 
     def transport(self) -> Transport:

@@ -11,7 +11,7 @@ from math import ceil
 from typing import Any, Final
 
 from redisom_lite.plan.expression import Condition, HasToken, LexRange, NumberRange
-from redisom_lite.plan.planner import Path, QueryPlan, describe
+from redisom_lite.plan.planner import LOADED, Path, QueryPlan, describe, together
 from redisom_lite.schema.model_schema import Kind
 
 _STRATEGIES: Final = {
@@ -21,7 +21,6 @@ _STRATEGIES: Final = {
     "K": "read sort keys first, then the records wanted",
     "-": "nothing can match: no call is made",
 }
-_ROWS: Final = 500
 """Records about as many as one call reads in its time."""
 _WASTEFUL: Final = 10
 """Examining this many times what is answered is worth a warning."""
@@ -169,8 +168,11 @@ def _examined(
 def _round_trips(query: QueryPlan, strategy: str, examined: int, budget: int) -> int:
     if strategy == "-":
         return 0
-    rows = examined if query.selection.limit is None else min(examined, query.selection.limit)
-    calls = max(1, ceil(examined / budget), ceil(rows / _ROWS))
+    limit = query.selection.limit
+    rows = examined if limit is None else min(examined, limit)
+    calls = max(1, ceil(examined / budget))
+    if rows > together(limit):
+        calls += ceil(rows / LOADED)  # rows on their own
     sorted_first = strategy == "K" or not query.single
     return calls + 1 if sorted_first else calls
 

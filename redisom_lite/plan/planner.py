@@ -33,6 +33,18 @@ from redisom_lite.schema.model_schema import CompositeSpec, FieldSpec, Kind, Mod
 
 KEY_ORDER: Final = "key"
 
+LOADED: Final = 250
+"""Records read by key in one go."""
+
+
+def together(limit: int | None) -> int:
+    """How many rows a call that finds them also reads: a page whole; more rows are quicker read on their own."""
+    return _PAGE if limit and limit <= _PAGE else _FEW
+
+
+_PAGE: Final = 100
+_FEW: Final = 24
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:

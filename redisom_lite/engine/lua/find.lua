@@ -1,13 +1,14 @@
 -- find: the one script that answers queries. It writes nothing.
 --
 -- KEYS  1 the model's registry (routes the call; every other key shares its hash tag)
--- ARGV  base reader accepted int_keys | mode limit offset budget ms | order: kind field descending
+-- ARGV  base reader accepted int_keys | mode most limit offset budget ms | order: kind field descending
 --       | keys wanted: n (kind field)... | ties verify
 --       | after: present score member | resume: strategy path read examined score member scan
 --       | n field... | clauses: n program... | paths: n (ordered each distinct valued | covers: n clause... | reads: program)...
 --   reader, accepted  the declaration's fingerprint and the index state its process knows ('' all ready)
---   mode     rows | keys | count | tally (how often each combination of wanted keys occurs) | plan (only say what rows, or with
---            ties keys, would do)
+--   mode     rows (at most `most` in one call, or what is found in one run) | few (rows if they are at most `most`, else
+--            members without rows) | keys | count | tally (how often each combination of wanted keys occurs) | plan (only
+--            say what rows, or with ties keys, would do)
 --   limit    0 for all, streamed in the driver's order; otherwise the first `limit` in order after skipping `offset`
 --   order    n none, k by key, z by number, l by text; records whose number or text is None are left out (the caller asks
 --            for them next)
@@ -24,14 +25,16 @@
 --   head  strategy path examined skipped more score member read scan overdue tail found total
 --         more: 1 when the budget ended the call (2: only the last tie is unfinished); then score, member, read, scan
 --         say where to resume. found: matches, those in `members` included
---   keys  rows mode, ordered: each member's score or text entry; keys mode: one entry for each wanted key (false: None);
+--   keys  with rows, ordered: each member's score or text entry; keys mode: one entry for each wanted key (false: None);
 --         tally: a count and one entry for each wanted key, and in `members` and `rows` those it could not count yet,
 --         because they may come up again in a later call or are doubtful
 --@include reading.lua
 --@include match.lua
 
 local base, reader, accepted, int_keys = take(), take(), take(), take() == '1'
-local mode, limit, offset, budget, budget_ms = take(), take_number(), take_number(), take_number(), take_number()
+local mode, most, limit, offset = take(), take_number(), take_number(), take_number()
+local budget, budget_ms = take_number(), take_number()
+local with_rows = mode == 'rows' or mode == 'few'
 local order = { kind = take(), field = take(), descending = take() == '1' }
 local wanted = {}
 for n = 1, take_number() do wanted[n] = { kind = take(), field = take() } end
@@ -46,7 +49,7 @@ local state = redis.call('HGET', base .. ':meta', 'd:' .. reader)
 if state ~= accepted and accepted ~= '*' then
   if state or redis.call('EXISTS', registry) == 1 then return { 'M', state } end
 end
-if mode == 'rows' and limit > 0 and order.kind == 'z' and exists(base .. ':x:' .. order.field) then return { 'K' } end
+if with_rows and limit > 0 and order.kind == 'z' and exists(base .. ':x:' .. order.field) then return { 'K' } end
 
 local fields = take_list()
 local clauses = {}
@@ -224,8 +227,22 @@ local examined, skipped, more, found = 0, 0, 0, 0
 local at_score, at_member, at_read, at_scan = '', '', 1, ''
 local tallies = {}
 
+local function emit_row(member, key)
+  members_out[#members_out + 1] = member
+  keys_out[#members_out] = key or ''
+end
+local function read_rows()
+  if mode == 'few' and #members_out > most then return end
+  for m = 1, #members_out do
+    local row = redis.call('HMGET', record_key(base, int_keys, members_out[m]), unpack(fields))
+    if order.field == '@due' then row[#row + 1] = redis.call('ZSCORE', due, members_out[m]) end
+    rows_out[m] = row
+  end
+end
+
 local function answer()
   local tail = 0
+  if with_rows then read_rows() end
   if (order.kind == 'z' or order.kind == 'l') and (strategy ~= 'S' or path.valued) then
     tail = redis.call('SCARD', base .. ':t:' .. order.field .. ':%')
   end
@@ -247,14 +264,6 @@ local function check_there(members)
   end
   return gone
 end
-local function emit_row(member, key)
-  members_out[#members_out + 1] = member
-  keys_out[#members_out] = key or ''
-  local row = redis.call('HMGET', record_key(base, int_keys, member), unpack(fields))
-  if order.field == '@due' then row[#row + 1] = redis.call('ZSCORE', due, member) end
-  rows_out[#rows_out + 1] = row
-end
-
 -- The wanted keys of a run of members: a list for each wanted key.
 local wanted_of = {}
 function wanted_of.z(field, members)
@@ -390,7 +399,7 @@ end
 local function stream()
   local read, score, member, scan = 1, '', '', ''
   if going_on then read, score, member, scan = resume.read, resume.score, resume.member, resume.scan end
-  local run = math.min(budget, mode == 'rows' and 100 or 250)
+  local run = math.min(budget, 250)
   while read <= #path.reads do
     local next_members, position = open_read[path.reads[read].op](path.reads[read], false, score, member, scan)
     while true do
@@ -399,7 +408,7 @@ local function stream()
       examined = examined + entries
       members = admit(path, read, members, scores)
       found = found + #members
-      if mode == 'rows' then
+      if with_rows then
         for m = 1, #members do emit_row(members[m]) end
       elseif mode == 'keys' then
         emit_keys(members)
@@ -412,7 +421,7 @@ local function stream()
         end
       end
       if order.kind == 'n' and limit > 0 and found >= limit then return end
-      if examined >= budget or out_of_time() then
+      if examined >= budget or (mode == 'rows' and found >= most) or out_of_time() then
         more = 1
         at_score, at_member, at_scan = position()
         at_read = read
@@ -450,13 +459,13 @@ local function walk()
         skipped = skipped + 1
       else
         found = found + 1
-        if mode == 'rows' then emit_row(members[m], scores and scores[m]) else batch[#batch + 1] = members[m] end
+        if with_rows then emit_row(members[m], scores and scores[m]) else batch[#batch + 1] = members[m] end
         last_score = scores and tie_of(scores[m])
       end
     end
     if mode == 'keys' then emit_keys(batch) end
     if full or (found >= limit and not (ties and scores)) then return end
-    if examined >= budget or out_of_time() then
+    if examined >= budget or (mode == 'rows' and found >= most) or out_of_time() then
       more = found >= limit and 2 or 1
       at_score, at_member = position()
       return
