@@ -1,7 +1,10 @@
 """Running transactions: one attempt as a block, or a function that runs until its commit holds.
 
-Pauses between runs double, with full jitter. Runs of one process that met over a key queue up from their second run on:
-they would only make each other fail. The queue is a courtesy, waited in for a bounded time; WATCH decides.
+Calls of one event loop that met over a key go on one after the other (`engine/turns.py`): they would only make each
+other fail. From the third run on there are pauses, which double, with full jitter, for competitors elsewhere.
+
+A run that lost its connection without effect is one in vain too. It is no conflict: when the runs are used up, or the
+server stays away for as long as a step may take, the caller learns of the connection.
 """
 
 from __future__ import annotations
@@ -12,18 +15,18 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
+from math import inf
 from typing import Any, Final, TypeVar
-from weakref import WeakValueDictionary
 
 from redisom_lite.engine.failure import is_transient
 from redisom_lite.engine.store import Store
+from redisom_lite.engine.turns import Turn
 from redisom_lite.errors import BackendError, ConflictError, QueryError
 from redisom_lite.transaction import StaleError, Transaction
 
 T = TypeVar("T")
 
 _LONGEST_PAUSE: Final = 0.2
-_QUEUE_PATIENCE: Final = 1.0
 
 
 @asynccontextmanager
@@ -43,16 +46,17 @@ def repeated(
     store: Store, body: Callable[..., Awaitable[T]], retries: int, backoff: float
 ) -> Callable[..., Awaitable[T]]:
     """See `Database.atomic`."""
-    if isinstance(retries, bool) or retries < 0:
-        raise QueryError("atomic(retries=...) takes a whole number from 0 on")
-    signature = inspect.signature(body)
+    _check_options(retries, backoff)
+    signature = _signature(body)
     names = list(signature.parameters)
     place = 1 if names[:1] in (["self"], ["cls"]) else 0
+    if len(names) <= place:
+        raise QueryError("atomic's function takes the transaction first: async def transfer(tx, ...)")
 
     @wraps(body)
     async def run(*args: Any, **kwargs: Any) -> T:
-        async def once() -> T:
-            transaction = Transaction(store)
+        async def once(turn: Turn) -> T:
+            transaction = Transaction(store, turn)
             try:
                 result = await body(*args[:place], transaction, *args[place:], **kwargs)
                 await transaction.commit()
@@ -60,7 +64,8 @@ def repeated(
             finally:
                 await transaction.abandon()
 
-        return await _until_it_holds(once, retries, backoff)
+        with Turn() as turn:
+            return await _until_it_holds(once, turn, retries, backoff, store.timeout)
 
     # what callers see, and what FastAPI makes parameters of: the transaction is not theirs to give
     left = [parameter for n, parameter in enumerate(signature.parameters.values()) if n != place]
@@ -68,52 +73,40 @@ def repeated(
     return run
 
 
-_queues: Final[WeakValueDictionary[tuple[int, bytes], asyncio.Lock]] = WeakValueDictionary()
+def _check_options(retries: object, backoff: object) -> None:
+    if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
+        raise QueryError("atomic(retries=...) takes a whole number from 0 on")
+    if not isinstance(backoff, int | float) or isinstance(backoff, bool) or not 0 <= backoff < inf:
+        raise QueryError("atomic(backoff=...) takes seconds from 0 on")
 
 
-async def _until_it_holds(once: Callable[[], Awaitable[T]], retries: int, backoff: float) -> T:
-    queue: asyncio.Lock | None = None
+def _signature(body: object) -> inspect.Signature:
+    """The parameters of a coroutine function, or of what stands in for one (a partial, a callable object)."""
+    called = getattr(body, "__call__", None)  # noqa: B004 - what it is matters
+    if not any(map(inspect.iscoroutinefunction, (body, called))):
+        raise QueryError("atomic decorates a coroutine function: async def transfer(tx, ...)")
+    return inspect.signature(body)  # type: ignore[arg-type]  # one of the two can be called
+
+
+async def _until_it_holds(
+    once: Callable[[Turn], Awaitable[T]], turn: Turn, retries: int, backoff: float, timeout: float
+) -> T:
+    now = asyncio.get_running_loop().time
     for attempt in range(retries + 1):
+        began = now()
         try:
-            if queue is None:
-                return await once()
-            async with _turn(queue):
-                return await once()
+            return await once(turn)
         except StaleError as stale:
             if attempt == retries:
                 raise _conflict(attempt + 1, stale.keys) from None
-            queue = _queue_of(stale.keys)
+            turn.claim(stale.keys)
         except BackendError as error:
-            # the server answered, and says that a little later it would do it (a cluster slot moves, data loads)
-            if attempt == retries or error.outcome != "none" or not error.code or not is_transient(error):
+            in_vain = error.outcome == "none" and is_transient(error) and now() - began < timeout
+            if attempt == retries or not in_vain:
                 raise
         if attempt:
-            await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, backoff * 2**attempt)))
+            await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, backoff * 2 ** min(attempt, 30))))
     raise AssertionError("a loop of at least one run ended without one")
-
-
-def _queue_of(keys: Sequence[bytes]) -> asyncio.Lock:
-    """Where the runs of this event loop that conflict over the same first key wait for each other."""
-    name = (id(asyncio.get_running_loop()), keys[0])
-    queue = _queues.get(name)
-    if queue is None:
-        queue = _queues[name] = asyncio.Lock()
-    return queue
-
-
-@asynccontextmanager
-async def _turn(queue: asyncio.Lock) -> AsyncGenerator[None]:
-    """A place in the queue, or none after a while: two runs that each wait for the other's must both go on."""
-    try:
-        async with asyncio.timeout(_QUEUE_PATIENCE):
-            await queue.acquire()
-    except TimeoutError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        queue.release()
 
 
 def _conflict(attempts: int, keys: Sequence[bytes]) -> ConflictError:
@@ -121,5 +114,10 @@ def _conflict(attempts: int, keys: Sequence[bytes]) -> ConflictError:
     return ConflictError(
         f"what the transaction read has changed before its commit, in {runs}: nothing was written, try again",
         attempts=attempts,
-        keys=[key.decode("ascii", "replace") for key in keys if b":r:" in key],
+        keys=[key.decode("ascii", "replace") for key in keys if _is_of_record(key)],
     )
+
+
+def _is_of_record(key: bytes) -> bool:
+    """Whether a key is a record's, not an index's: `{tag}...:r:...`."""
+    return key.partition(b"}")[2].partition(b":")[2].startswith(b"r:")

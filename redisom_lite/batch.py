@@ -19,7 +19,7 @@ from redisom_lite.engine.store import Store
 from redisom_lite.engine.transport import Transport
 from redisom_lite.engine.writer import Applied, Sending, Step, error_of
 from redisom_lite.errors import BackendError, QueryError, RedisomError
-from redisom_lite.manager import manager_of
+from redisom_lite.manager import several, site_in, site_of
 from redisom_lite.saving import insert_mutation, save_mutation, written
 from redisom_lite.schema import mutations
 from redisom_lite.schema.lifetime import Lifetime, exactly, milliseconds
@@ -69,6 +69,7 @@ class _Call:
 
     handle: Handle[Any]
     site: Site[Any]
+    member: bytes
     read: Callable[[Any], Any]
     command: tuple[Any, ...]
     mutation: mutations.Mutation | None
@@ -92,6 +93,8 @@ class Batch:
         self._ended = False
 
     async def __aenter__(self) -> Self:
+        if self._ended:
+            raise QueryError("this batch has ended: make another")
         return self
 
     async def __aexit__(self, kind: object, *exc: object) -> None:
@@ -122,23 +125,23 @@ class Batch:
 
     def get_many(self, model: type[R], pks: Iterable[Any]) -> list[Handle[R | None]]:
         """A handle for each of these keys, in their order."""
-        return [self.get_or_none(model, pk) for pk in pks]
+        return [self.get_or_none(model, pk) for pk in several(pks)]
 
     def exists(self, model: type[Record], pk: Any) -> Handle[bool]:
         """Whether there is a record with this key."""
         site = self._site(model)
         member = site.member_of(pk)
         command = (b"EXISTS", site.keyspace.record_key(member))
-        return self._add(site, bool, command=command)
+        return self._add(site, member, bool, command=command)
 
     def _read(self, site: Site[Any], member: bytes, read: Callable[[Any], T]) -> Handle[T]:
         keyspace = site.keyspace
         key = keyspace.record_key(member)
         if not site.sliding or site.ttl_ms is None:
-            return self._add(site, read, command=(b"HMGET", key, *keyspace.names))
+            return self._add(site, member, read, command=(b"HMGET", key, *keyspace.names))
         base = keyspace.bases[keyspace.partition(member)]
         slide = (1, key, base, site.ttl_ms, member, *keyspace.names)
-        return self._add(site, lambda rows: read(rows[0]), command=slide, script=load("slide"))
+        return self._add(site, member, lambda rows: read(rows[0]), command=slide, script=load("slide"))
 
     # Writes.
 
@@ -172,11 +175,12 @@ class Batch:
         )
 
     def _write(self, site: Site[Any], mutation: mutations.Mutation, read: Callable[[Any], T]) -> Handle[T]:
-        return self._add(site, read, mutation=mutation, script=load("apply"))
+        return self._add(site, mutation.member, read, mutation=mutation, script=load("apply"))
 
     def _add(
         self,
         site: Site[Any],
+        member: bytes,
         read: Callable[[Any], T],
         *,
         command: tuple[Any, ...] = (),
@@ -186,19 +190,14 @@ class Batch:
         if self._ended:
             raise QueryError("this batch has ended: make its calls inside its block")
         handle = Handle[T]()
-        self._calls.append(_Call(handle, site, read, command, mutation, script))
+        self._calls.append(_Call(handle, site, member, read, command, mutation, script))
         return handle
 
     def _site(self, model: type[R]) -> Site[R]:
-        manager: Any = getattr(model, "objects")  # noqa: B009 - declared a floor above
-        site: Site[R] = manager.site()
-        if site.store is not self._store:
-            raise QueryError(f"{model.__name__} lives in another database than this batch")
-        return site
+        return site_in(self._store, model, "batch")
 
     def _site_of(self, record: Record) -> Site[Any]:
-        site: Site[Any] = manager_of(record).site()
-        return site if site.store is self._store else self._site(type(record))
+        return site_of(self._store, record, "batch")
 
     # The end.
 
@@ -224,7 +223,7 @@ class Batch:
         self, transport: Transport, calls: list[_Call], unscripted: set[tuple[bytes, bytes]]
     ) -> list[Any]:
         """Send calls; what came of each: a reply, an error, or None where it has to be sent again."""
-        commands = [_with_script(call, unscripted) for call in calls]
+        commands = [self._with_script(call, unscripted) for call in calls]
         try:
             replies = await transport.commands(commands, retry=True)
         except RedisomError as error:
@@ -237,7 +236,7 @@ class Batch:
 
     async def _judge(self, call: _Call, reply: Any, unscripted: set[tuple[bytes, bytes]]) -> Any:
         if call.script is not None and isinstance(reply, BackendError) and reply.code == "NOSCRIPT":
-            unscripted.add(_place(call))
+            unscripted.add(self._place(call))
             return None
         if call.sending is None or isinstance(reply, RedisomError):
             return reply
@@ -248,22 +247,22 @@ class Batch:
             return None
         return applied
 
+    def _place(self, call: _Call) -> tuple[bytes, bytes]:
+        """A script and its server, or on a cluster the hash tag that leads to it: it is there either known or not."""
+        assert call.script is not None
+        keyspace = call.site.keyspace
+        where = keyspace.bases[keyspace.partition(call.member)] if self._store.clustered else b""
+        return call.script.sha, where
 
-def _place(call: _Call) -> tuple[bytes, bytes]:
-    """A script at a model's place, where a server either has it or not."""
-    assert call.script is not None
-    return call.script.sha, call.site.keyspace.bases[0]
-
-
-def _with_script(call: _Call, unscripted: set[tuple[bytes, bytes]]) -> tuple[Any, ...]:
-    """A call's command; the first of a script that its server lacks brings the text along."""
-    if call.script is None:
-        return call.words()
-    place = _place(call)
-    if place in unscripted:
-        unscripted.discard(place)
-        return (b"EVAL", call.script.text, *call.words())
-    return (b"EVALSHA", call.script.sha, *call.words())
+    def _with_script(self, call: _Call, unscripted: set[tuple[bytes, bytes]]) -> tuple[Any, ...]:
+        """A call's command; the first of a script that its server lacks brings the text along."""
+        if call.script is None:
+            return call.words()
+        place = self._place(call)
+        if place in unscripted:
+            unscripted.discard(place)
+            return (b"EVAL", call.script.text, *call.words())
+        return (b"EVALSHA", call.script.sha, *call.words())
 
 
 def _settle(call: _Call, outcome: Any) -> None:

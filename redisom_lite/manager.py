@@ -21,7 +21,7 @@ from redisom_lite import checking, scanning
 from redisom_lite.bulk import Progress, delete_many, save_many
 from redisom_lite.checking import IndexReport
 from redisom_lite.codec import Score
-from redisom_lite.engine.store import store_of
+from redisom_lite.engine.store import Store, store_of
 from redisom_lite.errors import AlreadyExistsError, DeclarationError, QueryError, RedisomError
 from redisom_lite.plan.expression import Condition, NumberRange, Term
 from redisom_lite.plan.planner import Selection
@@ -47,6 +47,7 @@ BATCH_SIZE: Final = 200
 
 M = TypeVar("M", bound=Record, default="Unbound")
 N = TypeVar("N", bound=Record)
+R = TypeVar("R", bound=Record)
 
 
 class Objects:
@@ -137,7 +138,7 @@ class Manager(Objects, Generic[M]):
     async def get_many(self, pks: Iterable[Any]) -> list[M | None]:
         """The records with these keys, in the order of the keys, None where there is none. Redis: HMGETs, pipelined."""
         site = self.site()
-        return await site.objects([site.member_of(pk) for pk in _several(pks)])
+        return await site.objects([site.member_of(pk) for pk in several(pks)])
 
     async def exists(self, pk: Any) -> bool:
         """Whether there is a record with this key. Redis: EXISTS."""
@@ -197,7 +198,7 @@ class Manager(Objects, Generic[M]):
 
     async def delete_many(self, pks: Iterable[Any], *, batch_size: int = BATCH_SIZE) -> int:
         """Delete the records with these keys, `batch_size` in each step; how many there were."""
-        return await delete_many(self.site(), _several(pks), batch_size=batch_size)
+        return await delete_many(self.site(), several(pks), batch_size=batch_size)
 
     def expiring(self, *, within: Lifetime) -> Query[M]:
         """A query for the records whose lifetime ends `within` this from when it runs, soonest first."""
@@ -254,7 +255,33 @@ def manager_of(record: Record) -> Manager[Any]:
     return found
 
 
-def _several(pks: Iterable[Any]) -> list[Any]:
+def site_in(store: Store, model: type[R], what: str) -> Site[R]:
+    """Where the records of a model are, for `what` (a transaction, a batch) that goes over `store`."""
+    if not _is_model(model):
+        raise QueryError(f"a {what} reads models: give it the class, and the keys apart")
+    manager: Any = getattr(model, "objects")  # noqa: B009 - declared a floor above
+    return _checked(manager.site(), store, what)
+
+
+def site_of(store: Store, record: Record, what: str) -> Site[Any]:
+    """Where the record of an object is, for `what` that goes over `store`."""
+    if not _is_model(type(record)):
+        raise QueryError(f"a {what} writes objects of models, not {type(record).__name__}")
+    return _checked(manager_of(record).site(), store, what)
+
+
+def _is_model(given: object) -> bool:
+    return isinstance(given, type) and issubclass(given, Record)
+
+
+def _checked(site: Site[R], store: Store, what: str) -> Site[R]:
+    if site.store is not store:
+        raise QueryError(f"{site.name} lives in another database than this {what}")
+    return site
+
+
+def several(pks: Iterable[Any]) -> list[Any]:
+    """Keys as a list; `QueryError` for one text, whose characters are hardly meant."""
     if isinstance(pks, str | bytes):
         raise QueryError("keys are given as a list, not as one text")
     return list(pks)

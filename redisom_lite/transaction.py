@@ -21,9 +21,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from redisom_lite.engine.declare import declare
+from redisom_lite.engine.finding import Trace
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.store import Store
 from redisom_lite.engine.transport import Session
+from redisom_lite.engine.turns import Turn
 from redisom_lite.engine.writer import Applied, Change, Sending, Step, error_of, unpacked
 from redisom_lite.errors import (
     BackendError,
@@ -33,8 +35,8 @@ from redisom_lite.errors import (
     RedisomError,
     UnavailableError,
 )
-from redisom_lite.manager import manager_of
-from redisom_lite.plan.planner import plan
+from redisom_lite.manager import several, site_in, site_of
+from redisom_lite.plan.planner import QueryPlan, plan
 from redisom_lite.plan.watching import watched
 from redisom_lite.query import Query
 from redisom_lite.saving import insert_mutation, save_mutation, written
@@ -58,8 +60,9 @@ class StaleError(Exception):
 class Transaction:
     """One attempt. Reads see the database as it is, writes wait for the commit at the end of the block."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, turn: Turn | None = None) -> None:
         self._store = store
+        self._turn = turn
         self._backend = store.backend
         self._stack = AsyncExitStack()
         self._session: Session | None = None
@@ -69,7 +72,7 @@ class Transaction:
         self._declared: set[bytes] = set()
         self._watched: dict[bytes, None] = {}
         self._loaded: dict[bytes, Any] = {}
-        self._renewed: set[bytes] = set()
+        self._renewed: dict[bytes, Change] = {}
         self._changes: list[Change] = []
         self._done: list[Callable[[Any], None] | None] = []
         self._saved: dict[int, State] = {}
@@ -92,7 +95,7 @@ class Transaction:
     async def get_many(self, model: type[R], pks: Iterable[Any]) -> list[R | None]:
         """The records with these keys, in order, None where there is none. Redis: WATCH, HMGET each; one round trip."""
         site = self._site(model)
-        members = [site.member_of(pk) for pk in pks]
+        members = [site.member_of(pk) for pk in several(pks)]
         records = await self._read(site, members)
         for member, record in zip(members, records, strict=True):
             if record is not None:
@@ -104,16 +107,30 @@ class Transaction:
 
         Redis: WATCH of the indexes it reads; the query; WATCH and HMGET of the records found.
         """
+        if not isinstance(query, Query):  # pyright: ignore[reportUnnecessaryIsInstance]  # others may give a model
+            raise QueryError("tx.all takes a query: tx.all(Model.objects.find(...))")
         site = self._site(query.model)
-        keyspace, planned = site.keyspace, plan(query.selection)
+        planned = plan(query.selection)
         if planned.impossible:
             return []
-        keys = [base + suffix for base in keyspace.bases for suffix in watched(planned)]
-        async with self._reading:
-            await self._watch(keyspace, range(len(keyspace.bases)), keys, [])
-        members = await self._backend.reader.members(keyspace, planned)
+        members, overdue = await self._find(site.keyspace, planned, watched(planned))
+        if overdue:
+            # one that comes back as it was takes its old place in every index, and trips no WATCH but that of deadlines
+            members, _ = await self._find(site.keyspace, planned, [b":due"])
         found = await self._read(site, members)
         return [record for record in found if record is not None]
+
+    async def _find(
+        self, keyspace: Keyspace, planned: QueryPlan, suffixes: Iterable[bytes]
+    ) -> tuple[list[bytes], bool]:
+        """Watch these keys of the model, then find; whether there were overdue records to leave out."""
+        self._refuse_if_ended()
+        keys = [base + suffix for base in keyspace.bases for suffix in suffixes]
+        async with self._reading:
+            await self._watch(keyspace, range(len(keyspace.bases)), keys, [])
+        trace = Trace()
+        members = await self._backend.reader.members(keyspace, planned, trace)
+        return members, any(head.overdue for head in trace.heads)
 
     async def _read(self, site: Site[R], members: Sequence[bytes]) -> list[R | None]:
         self._refuse_if_ended()
@@ -132,11 +149,10 @@ class Transaction:
         return [self._loaded[keyspace.record_key(member)] for member in members]
 
     def _renew(self, site: Site[Any], member: bytes) -> None:
-        """Let a record that was loaded by key live its sliding lifetime from the commit."""
-        key = site.keyspace.record_key(member)
-        if site.sliding and site.ttl_ms is not None and key not in self._renewed:
-            self._renewed.add(key)
-            self._buffer(site, mutations.live(member, exactly(site.ttl_ms)))
+        """Let a record that was loaded by key live its sliding lifetime from the commit, whatever is written to it."""
+        if site.sliding and site.ttl_ms is not None:
+            key = site.keyspace.record_key(member)
+            self._renewed[key] = site.keyspace, mutations.live(member, exactly(site.ttl_ms))
 
     async def _watch(
         self,
@@ -149,6 +165,8 @@ class Transaction:
         models = [(keyspace, partition) for partition in partitions]
         for _, partition in models:
             self._check_slot(keyspace, partition)
+        if self._turn is not None:
+            await self._turn.come(keys)
         if self._session is None:
             session = self._backend.transport().session(keys[0])
             self._session = await self._stack.enter_async_context(session)
@@ -200,11 +218,10 @@ class Transaction:
         self._slot = tag
 
     def _site(self, model: type[R]) -> Site[R]:
-        manager: Any = getattr(model, "objects")  # noqa: B009 - declared a floor above
-        site: Site[R] = manager.site()
-        if site.store is not self._store:
-            raise QueryError(f"{model.__name__} lives in another database than this transaction")
-        return site
+        return site_in(self._store, model, "transaction")
+
+    def _site_of(self, record: Record) -> Site[Any]:
+        return site_of(self._store, record, "transaction")
 
     def _refuse_if_ended(self) -> None:
         if self._ended:
@@ -237,10 +254,6 @@ class Transaction:
         site = self._site_of(record)
         self._buffer(site, mutations.live(site.member(record), exactly(milliseconds(ttl))))
 
-    def _site_of(self, record: Record) -> Site[Any]:
-        site: Site[Any] = manager_of(record).site()
-        return site if site.store is self._store else self._site(type(record))
-
     def _buffer(
         self, site: Site[Any], mutation: mutations.Mutation, done: Callable[[Any], None] | None = None
     ) -> None:
@@ -260,8 +273,8 @@ class Transaction:
         async with self._reading:
             if self._session is None:
                 await self._write_unread()
-            elif self._changes:
-                await self._write()
+            elif changes := [*self._renewed.values(), *self._changes]:
+                await self._write(changes)
             else:
                 *_, outcome = _unrefused(await self._send([(b"MULTI",), (b"EXEC",)]))
                 if outcome is None:
@@ -275,8 +288,8 @@ class Transaction:
         if self._changes:
             self._finish(await self._backend.writer.apply(self._changes))
 
-    async def _write(self) -> None:
-        writer, step = self._backend.writer, Step(self._changes)
+    async def _write(self, changes: Sequence[Change]) -> None:
+        writer, step = self._backend.writer, Step(changes)
         unknown = self._undeclared(step.models)
         if unknown:
             await self._declare(
@@ -297,7 +310,8 @@ class Transaction:
         self._finish(applied)
 
     def _finish(self, applied: Applied) -> None:
-        for done, result in zip(self._done, applied.results, strict=True):
+        results = applied.results[len(self._renewed) :]
+        for done, result in zip(self._done, results, strict=True):
             if done is not None:
                 done(result)
 

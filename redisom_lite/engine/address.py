@@ -6,7 +6,9 @@ Pure: knows no driver, opens nothing. Credentials appear neither in `str()`, `re
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
@@ -110,6 +112,7 @@ def parse(url: str) -> Address:
     if parts.fragment:
         raise DeclarationError("the database URL has a '#': percent-encode it as %23")
     options = tuple(parse_qsl(parts.query, keep_blank_values=True))
+    _check_options(dict(options))
     tls = parts.scheme.startswith("rediss")
     match kind:
         case "memory":
@@ -164,6 +167,20 @@ def _db(text: str, options: tuple[tuple[str, str], ...]) -> int:
     if not number.isdecimal():
         raise DeclarationError("the database of a URL is a number: redis://host:6379/0")
     return int(number)
+
+
+def _check_options(options: Mapping[str, str]) -> None:
+    """Check the options that this library reads itself; the others are redis-py's to check."""
+    try:
+        connections = int(options.get("max_connections") or 1)
+        seconds = float(options.get("socket_timeout") or 1)
+    except ValueError:
+        connections = seconds = 0
+    if connections < 1 or not 0 < seconds < inf:
+        raise DeclarationError(
+            "in the database URL max_connections takes a whole number from 1 on, "
+            "and socket_timeout seconds, more than zero"
+        )
 
 
 def _folder(parts: SplitResult) -> str:

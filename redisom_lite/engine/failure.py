@@ -5,7 +5,7 @@ the text of an error reply, `from_driver` for whatever redis-py, asyncio, ssl or
 Both keep the original in `__cause__`.
 
 Rule: a message never carries what the server echoes (it quotes arguments, and those are stored values): of
-its text everything from the first quotation mark on is cut off.
+its text everything from the first quotation mark on is cut off. Names that Lua quotes out of a script stay.
 """
 
 from __future__ import annotations
@@ -71,7 +71,12 @@ _IN_SCRIPT: Final = re.compile(
 )
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]+(?= |$)")
 # Up to the first quotation mark; an apostrophe inside a word, and a command's name, are none.
-_UNQUOTED: Final = re.compile(r"""(?:[^"'`]|(?<=[a-z])'(?=[a-z])|'[\w|.-]{1,40}'(?= command))*""")
+_PLAIN: Final = r"""[^"'`]|(?<=[a-z])'(?=[a-z])|'[\w|.-]{1,40}'(?= command)"""
+_UNQUOTED: Final = re.compile(rf"(?:{_PLAIN})*")
+# What Lua says of a script that failed: where, as Redis and as fakeredis put it, and why.
+_BY_LUA: Final = re.compile(r'(?:ERR )?(?:user_script|\[string "<python>"\]):(\d+): ')
+_NAMED: Final = r"(?:local|global|field|upvalue|method|variable|argument #\d+ to|in table for) '[\w?]{1,60}'"
+_REASON: Final = re.compile(rf"(?:{_NAMED}|{_PLAIN})*")
 
 
 def from_reply(text: str, cause: BaseException | None = None) -> RedisomError:
@@ -88,10 +93,19 @@ def from_reply(text: str, cause: BaseException | None = None) -> RedisomError:
         kind, message = _REPLIES[code]
         error = kind(f"{message} ({code})", code=code)
     else:
-        shown = _UNQUOTED.match(inner)
-        error = BackendError(f"the server refused: {shown[0].strip() if shown else code}", code=code)
+        error = BackendError(f"the server refused: {_fit_to_show(inner) or code}", code=code)
     error.__cause__ = cause
     return error
+
+
+def _fit_to_show(text: str) -> str:
+    """An error reply without what it may echo."""
+    if place := _BY_LUA.match(text):
+        first_line = text[place.end() :].partition("\n")[0]  # a traceback may follow
+        reason = _REASON.match(first_line)
+        return f"ERR user_script:{place[1]}: {reason[0].strip() if reason else ''}"
+    shown = _UNQUOTED.match(text)
+    return shown[0].strip() if shown else ""
 
 
 def _hidden_code(text: str) -> str:
@@ -134,6 +148,7 @@ def _code_of(error: BaseException) -> str:
 
 def lost(where: str, outcome: Outcome, cause: BaseException | None) -> UnavailableError:
     """The connection could not be made (`"none"`), or broke."""
+    cause = cause or ConnectionResetError("closed before the call")
     what = "cannot reach" if outcome == "none" else "the connection broke to"
     error = UnavailableError(f"{what} {where}{_reason(cause)}", outcome=outcome)
     error.__cause__ = cause
@@ -143,7 +158,7 @@ def lost(where: str, outcome: Outcome, cause: BaseException | None) -> Unavailab
 def timed_out(where: str, outcome: Outcome, cause: BaseException | None = None) -> BackendTimeoutError:
     """No answer came before the deadline."""
     error = BackendTimeoutError(f"no answer in time from {where}", outcome=outcome)
-    error.__cause__ = cause
+    error.__cause__ = cause or TimeoutError("the deadline has passed")
     return error
 
 

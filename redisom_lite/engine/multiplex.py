@@ -212,7 +212,7 @@ class Wire(asyncio.BufferedProtocol):
     def _check_deadlines(self) -> None:
         now = self._loop.time()
         if any(call.deadline <= now for call in self._sent):
-            self._break(failure.timed_out(self._where, "unknown"))
+            self._break(TimeoutError("another call's answer is late"))
             return
         for call in self._waiting:
             if call.deadline <= now and not call.future.done():

@@ -116,6 +116,8 @@ class Lines:
             where = f"{self._where}: all {self._limit} connections are in use (max_connections)"
             raise failure.timed_out(where, "none", error) from error
         try:
+            if self._closed:  # while this caller waited
+                raise failure.closed(self._where)
             line = self._reuse() or await self._opener(deadline)
         except BaseException:
             self._permits.release()
@@ -125,7 +127,7 @@ class Lines:
 
     def give_back(self, line: Line) -> None:
         """Take a line back; one that is not clean is closed instead of kept."""
-        if line in self._lent and line.clean:
+        if line in self._lent and line.clean and not self._closed:
             self._idle.append((line, self._now()))
         else:
             line.close()

@@ -16,7 +16,7 @@ from redisom_lite.engine.pool import DEFAULT_TIMEOUT, Connections
 from redisom_lite.engine.reader import Reader
 from redisom_lite.engine.transport import Transport
 from redisom_lite.engine.writer import Writer
-from redisom_lite.errors import BackendError, NotBoundError, RedisomError
+from redisom_lite.errors import BackendError, DeclarationError, NotBoundError, RedisomError
 from redisom_lite.schema import mutations
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.model_schema import ModelSchema
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 _SWEPT_AFTER_QUERY = 200
+_LONGEST_STEP = 86_400
 
 
 class Backend:
@@ -74,9 +75,9 @@ class Store:
         multiplex: bool = True,
     ) -> None:
         self._namespace = namespace
-        self._timeout = timeout
+        self._timeout = _seconds(timeout)
         self._multiplex = multiplex
-        self._backends = [Backend(url, timeout=timeout, multiplex=multiplex, client=client)]
+        self._backends = [Backend(url, timeout=self._timeout, multiplex=multiplex, client=client)]
         self._keyspaces: dict[ModelSchema, Keyspace] = {}
         self._entered = 0
 
@@ -92,6 +93,11 @@ class Store:
     @property
     def namespace(self) -> str:
         return self._namespace
+
+    @property
+    def timeout(self) -> float:
+        """Seconds one step may take."""
+        return self._timeout
 
     @property
     def backend(self) -> Backend:
@@ -161,6 +167,12 @@ class Store:
         if keyspace is None:
             keyspace = self._keyspaces[schema] = Keyspace(schema, self._namespace)
         return keyspace
+
+
+def _seconds(timeout: object) -> float:
+    if not isinstance(timeout, int | float) or isinstance(timeout, bool) or not 0 < timeout <= _LONGEST_STEP:
+        raise DeclarationError("Database(timeout=...) takes seconds, more than zero and at most a day")
+    return timeout
 
 
 def store_of(model: type[Record]) -> Store:

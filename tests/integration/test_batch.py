@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -177,3 +178,27 @@ async def test_batch_over_a_lost_connection_raises_and_so_do_its_results(db: Dat
             handle = batch.get(Account, "a")
     with pytest.raises(BackendError):
         handle.result
+
+
+async def test_batch_entered_again_is_refused(db: Database) -> None:
+    batch = db.batch()
+    async with batch:
+        batch.insert(Account(id="a"))
+    with pytest.raises(QueryError, match="another"):
+        async with batch:
+            pass
+
+
+async def test_batch_of_what_is_no_model_or_object_is_refused(db: Database) -> None:
+    uses: list[Callable[[Any], Any]] = [
+        lambda batch: batch.get(int, "a"),
+        lambda batch: batch.get_many(Account, "abc"),
+        lambda batch: batch.exists("Account", "a"),
+        lambda batch: batch.save("a"),
+        lambda batch: batch.insert([Account(id="a")]),
+        lambda batch: batch.delete(Account),
+    ]
+    async with db.batch() as batch:
+        for use in uses:
+            with pytest.raises(QueryError):
+                use(batch)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from redisom_lite import Database, Key, Model
+from redisom_lite import Database, Field, Key, Model, Tag
 from redisom_lite.errors import (
     AlreadyExistsError,
     BackendError,
@@ -282,6 +283,20 @@ async def test_commit_after_a_found_record_changed_otherwise_is_a_conflict(db: D
             tx.insert(Account(id="b"))
 
 
+async def test_commit_after_an_overdue_record_came_back_as_it_was_is_a_conflict(db: Database) -> None:
+    for again in (Account(id="a"), Account(id="a")):
+        await Account(id="a").save(ttl=0.02)
+        await asyncio.sleep(0.05)
+        with pytest.raises(ConflictError):
+            async with db.transaction() as tx:
+                assert (
+                    await tx.all(Account.objects.find(Account.owner == "ann", Account.balance == 100)) == []
+                )
+                await again.save(ttl=60)
+                tx.insert(Account(id="b"))
+        await Account.objects.delete("a")
+
+
 async def test_commit_after_an_unrelated_change_holds(db: Database) -> None:
     await Account(id="a").insert()
     await Account(id="other", owner="cid").insert()
@@ -290,6 +305,21 @@ async def test_commit_after_an_unrelated_change_holds(db: Database) -> None:
         await save_behind(db, "other", note="changed")
         tx.insert(Account(id="b"))
     assert await Account.objects.exists("b")
+
+
+async def test_conflict_over_an_index_names_record_keys_alone(db: Database) -> None:
+    class Rated(Model):
+        id: Key[str]
+        r: Tag[str] = Field(default="x")
+
+    db.bind(Rated)
+    await Rated(id="a").save()
+    with pytest.raises(ConflictError) as caught:
+        async with db.transaction() as tx:
+            await tx.all(Rated.objects.find(Rated.r == "x"))
+            await Rated(id="b").save()
+    assert caught.value.keys == ("{rated}:r:a",)
+    await db.redis.flushall()
 
 
 async def test_query_that_nothing_can_satisfy_is_no_obstacle(db: Database) -> None:
@@ -392,6 +422,14 @@ async def test_sliding_lifetimes_of_records_read_by_key_are_renewed_at_the_commi
         assert (await login.ttl() or timedelta()) <= timedelta(seconds=60)
     assert (await login.ttl() or timedelta()) > timedelta(minutes=29)
     assert (await other.ttl() or timedelta()) <= timedelta(seconds=60)
+
+
+async def test_record_deleted_before_it_is_read_is_not_missed_for_its_sliding_lifetime(db: Database) -> None:
+    login = await Login(token="t").save(ttl=60)
+    async with db.transaction() as tx:
+        tx.delete(login)
+        assert await tx.get(Login, "t") == login
+    assert not await Login.objects.exists("t")
 
 
 async def test_record_that_ends_between_read_and_commit_is_no_longer_there(real_url: str) -> None:
@@ -549,9 +587,64 @@ async def test_atomic_within_another_is_a_transaction_of_its_own(db: Database) -
     assert not await Account.objects.exists("b")
 
 
-@pytest.mark.parametrize("retries", [-1, True])
-async def test_atomic_with_a_wrong_number_of_retries_is_refused(db: Database, retries: Any) -> None:
-    with pytest.raises(QueryError, match="retries"):
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [({"retries": wrong}, "retries") for wrong in (-1, True, 2.5, "3", None)]
+    + [({"backoff": wrong}, "backoff") for wrong in (-1, True, float("nan"), float("inf"), "1")],
+)
+async def test_atomic_with_a_wrong_option_is_refused(db: Database, options: Any, word: str) -> None:
+    with pytest.raises(QueryError, match=word):
 
-        @db.atomic(retries=retries)
+        @db.atomic(**options)
         async def body(tx: Transaction) -> None: ...
+
+
+def not_a_coroutine(tx: Transaction) -> None: ...
+
+
+async def without_a_transaction() -> None: ...
+
+
+class Strange:
+    async def without_a_transaction(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "body", [not_a_coroutine, without_a_transaction, Strange.without_a_transaction, 5, "name", None.__class__]
+)
+def test_atomic_on_what_it_cannot_run_is_refused(body: Any) -> None:
+    with pytest.raises(QueryError, match="async def"):
+        Database("memory://").atomic(body)
+
+
+async def test_atomic_runs_what_stands_in_for_a_function(db: Database) -> None:
+    async def opened_with(balance: int, tx: Transaction, key: str) -> None:
+        tx.insert(Account(id=key, balance=balance))
+
+    class Opener:
+        async def __call__(self, tx: Transaction, key: str) -> None:
+            tx.insert(Account(id=key))
+
+    async def add(tx: Transaction, key: str) -> None:
+        tx.insert(Account(id=key, balance=3))
+
+    await db.atomic(Opener())("a")  # type: ignore[call-overload] # what checkers make of it differs
+    await db.atomic(functools.partial(add, key="b"))()
+    assert await balances() == {"a": 100, "b": 3}
+
+
+async def test_what_is_no_model_object_or_query_is_refused(db: Database) -> None:
+    uses: list[Callable[[Any], Any]] = [
+        lambda tx: tx.get(int, "a"),
+        lambda tx: tx.get_many(Account, "abc"),
+        lambda tx: tx.all(Account),
+        lambda tx: tx.all(Account.balance > 3),
+        lambda tx: tx.save("a"),
+        lambda tx: tx.insert([Account(id="a")]),
+        lambda tx: tx.delete(Account),
+        lambda tx: tx.expire("a", 5),
+    ]
+    async with db.transaction() as tx:
+        for use in uses:
+            with pytest.raises(QueryError):
+                await use(tx)

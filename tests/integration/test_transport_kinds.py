@@ -9,14 +9,16 @@ import subprocess
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis.asyncio
 
+from redisom_lite import Database
 from redisom_lite.engine.address import parse
 from redisom_lite.engine.pool import Connections, open_transport
 from redisom_lite.engine.scripts import from_text
-from redisom_lite.errors import BackendError, UnavailableError
+from redisom_lite.errors import BackendError, DeclarationError, UnavailableError
 from tests import processes
 
 ECHO = from_text("echo", b"return {KEYS[1], ARGV[1]}")
@@ -188,3 +190,9 @@ async def test_raw_client_serves_hundreds_at_once(url: str) -> None:
     raw = connections.redis()
     assert sorted(await asyncio.gather(*(raw.incr("n") for _ in range(500)))) == list(range(1, 501))
     await connections.aclose()
+
+
+@pytest.mark.parametrize("timeout", [0, -1, None, "5", True, float("inf"), float("nan"), 10**400])
+def test_timeout_that_cannot_be_is_a_declaration_error(timeout: Any) -> None:
+    with pytest.raises(DeclarationError, match="timeout"):
+        Database("memory://", timeout=timeout)

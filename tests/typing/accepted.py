@@ -14,6 +14,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from redisom_lite import Composite, Database, Field, Key, Manager, Meta, Model, Range, Tag, Unique, new_id
+from redisom_lite.batch import Handle
 from redisom_lite.columns import (
     DecimalColumn,
     KeyColumn,
@@ -24,7 +25,9 @@ from redisom_lite.columns import (
     UniqueColumn,
 )
 from redisom_lite.containers import Counter, HashMap, ListQueue, Part
+from redisom_lite.errors import RedisomError
 from redisom_lite.plan.expression import Condition, Term
+from redisom_lite.transaction import Transaction
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
@@ -236,6 +239,77 @@ async def first_of(model: type[M]) -> M | None:
 
 async def use_first_of() -> None:
     assert_type(await first_of(Product), Product | None)
+
+
+# Transactions: the function's callers do not give the transaction, nor a method's.
+
+
+@db.atomic
+async def sell(tx: Transaction, sku: str, count: int = 1) -> Product:
+    found = await tx.get(Product, sku)
+    assert_type(found, Product)
+    assert_type(await tx.get_or_none(Product, sku), Product | None)
+    assert_type(await tx.get_many(Session, [sku]), list[Session | None])
+    assert_type(await tx.all(Product.objects.find(Product.price < 5)), list[Product])
+    found.stock -= count
+    tx.save(found, ttl="5m")
+    tx.insert(Session(token="t", user="u"))
+    tx.expire(found, timedelta(minutes=5))
+    tx.delete(found)
+    return found
+
+
+@db.atomic(retries=3, backoff=0.01)
+async def restock(tx: Transaction, *skus: str, count: int) -> int:
+    return len(await tx.get_many(Product, skus)) + count
+
+
+@db.atomic()
+async def nothing(tx: Transaction) -> None: ...
+
+
+class Shop:
+    @db.atomic
+    async def close(self, tx: Transaction, reason: str) -> bool:
+        return bool(reason)
+
+    @db.atomic(retries=0)
+    async def open(self, tx: Transaction, *, since: datetime) -> datetime:
+        return since
+
+    @classmethod
+    @db.atomic
+    async def make(cls, tx: Transaction, name: str) -> str:
+        return name
+
+
+async def use_transactions(shop: Shop) -> None:
+    assert_type(await sell("a"), Product)
+    assert_type(await sell("a", count=2), Product)
+    assert_type(await restock("a", "b", count=2), int)
+    await nothing()
+    assert_type(await shop.close("stocktaking"), bool)
+    assert_type(await shop.open(since=datetime.now()), datetime)
+    assert_type(await Shop.make("a"), str)
+    async with db.transaction() as tx:
+        assert_type(tx, Transaction)
+
+
+async def use_batches(session: Session) -> None:
+    async with db.batch() as batch:
+        read = batch.get(Product, "a")
+        several = batch.get_many(Product, ["a", "b"])
+        saved = batch.save(session, ttl=5)
+        there = batch.exists(Product, "a")
+        gone = batch.delete(session)
+        batch.expire(session, "1h")
+    assert_type(read, Handle[Product])
+    assert_type(read.result, Product)
+    assert_type([each.result for each in several], list[Product | None])
+    assert_type(saved.result, Session)
+    assert_type(there.result, bool)
+    assert_type(gone.result, bool)
+    assert_type(read.error, RedisomError | None)
 
 
 # Bases, mixins and generics.

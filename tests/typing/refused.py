@@ -13,7 +13,10 @@ from decimal import Decimal
 
 from redisom_lite import Manager
 from redisom_lite.plan.expression import Condition, Term
-from tests.typing.accepted import Everything, Item, Note, Product, Session
+from redisom_lite.transaction import Transaction
+from tests.typing.accepted import Everything, Item, Note, Product, Session, Shop, db, restock, sell
+
+shop, tx = Shop(), Transaction(db)
 
 
 def find(*conditions: Condition) -> None: ...
@@ -101,3 +104,19 @@ Item.objects.nothing()  # E
 Product.objects.cheap()  # E
 Manager(ttl=[5])  # E
 Product.nothing  # E
+
+# Transactions and batches.
+
+sell(5)  # E
+sell("a", "b")  # E
+sell(sku="a", amount=2)  # E
+restock("a")  # E
+shop.close()  # E
+shop.close(tx, "stocktaking")  # E
+tx.get(5, "a")  # E
+tx.all(Product.price < 5)  # E
+tx.save("a")  # E
+db.atomic(retries="3")  # E
+db.atomic(print)  # E
+db.batch().get(5, "a")  # E
+db.batch().save(5)  # E

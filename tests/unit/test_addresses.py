@@ -63,6 +63,8 @@ BAD = [
     ("redis+sentinel://h//0", "service"),
     ("redis+cluster://h/1", "database 0"),
     ("embedded://folder", "absolute"),
+    *((f"redis://h?max_connections={wrong}", "max_connections") for wrong in ("0", "-3", "x", "2.5")),
+    *((f"redis://h?socket_timeout={wrong}", "socket_timeout") for wrong in ("0", "-1", "x", "inf", "nan")),
 ]
 
 

@@ -82,6 +82,8 @@ def test_crossslot_reply_becomes_its_own_error() -> None:
         'ERR no such thing as "secret"',
         "MYCODE 'a secret' command",
         IN_62 + "user_script:3: 'secret'",
+        "ERR user_script:3: bad field: 'secret'" + IN_70,
+        "ERR no such field 'secret'",
     ],
 )
 def test_error_reply_that_echoes_a_value_does_not_pass_it_on(text: str) -> None:
@@ -91,6 +93,30 @@ def test_error_reply_that_echoes_a_value_does_not_pass_it_on(text: str) -> None:
 @pytest.mark.parametrize("text", [WRONG_TYPE, "ERR can't do 'get' command"])
 def test_error_reply_that_echoes_nothing_is_shown(text: str) -> None:
     assert text in str(failure.from_reply(text))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "attempt to index local 't' (a nil value)",
+        "attempt to perform arithmetic on field '?' (a string value)",
+        "Script attempted to access nonexistent global variable 'foo'",
+        "bad argument #1 to 'rep' (string expected, got no value)",
+        "invalid value (nil) at index 1 in table for 'concat'",
+        "attempt to compare number with nil",
+    ],
+)
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ERR user_script:7: {}" + IN_70,
+        IN_62 + "user_script:7: {}",
+        '[string "<python>"]:7: {}\nstack traceback:\n\t',
+    ],
+    ids=["7.0", "6.2", "fakeredis"],
+)
+def test_error_inside_a_script_keeps_its_reason(said: str, reason: str) -> None:
+    assert f"user_script:7: {reason}" in str(failure.from_reply(said.format(reason)))
 
 
 RAISED = [
@@ -144,6 +170,11 @@ def test_lost_connection_names_the_server_and_the_reason(cause: OSError, reason:
     wrapped = driver.ConnectionError("wrapped")
     wrapped.__context__ = cause
     assert str(failure.lost("redis://h:1/0", "none", wrapped)) == f"cannot reach redis://h:1/0: {reason}"
+
+
+def test_lost_connections_and_timeouts_always_have_a_cause() -> None:
+    assert isinstance(failure.lost("redis://h", "none", None).__cause__, ConnectionError)
+    assert isinstance(failure.timed_out("redis://h", "none").__cause__, TimeoutError)
 
 
 def test_reader_on_an_error_inside_an_array_gives_it_in_place() -> None:
