@@ -26,6 +26,7 @@ M = TypeVar("M", bound=Record)
 Progress: TypeAlias = Callable[[int, int | None], object]
 
 _STEP_BYTES = 1 << 20
+_STEP_WORDS = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +118,38 @@ def _failed(
 
 
 def _steps(site: Site[M], prepared: Sequence[_Prepared]) -> Iterable[list[_Prepared]]:
-    """Group by partition, and cut where a step would carry too many bytes."""
-    groups: dict[int, list[_Prepared]] = {}
-    sizes: dict[int, int] = {}
+    """Group by partition, and cut where a step would carry too much or take too long."""
+    steps: dict[int, _Step] = {}
     for each in prepared:
         partition = site.keyspace.partition(each.mutation.member)
-        size = sum(map(len, each.mutation.args))
-        if sizes.get(partition, 0) + size > _STEP_BYTES and groups.get(partition):
-            yield groups.pop(partition)
-            sizes[partition] = 0
-        groups.setdefault(partition, []).append(each)
-        sizes[partition] = sizes.get(partition, 0) + size
-    yield from groups.values()
+        step = steps.get(partition)
+        if step is None or not step.takes(each, site.schema.step):
+            if step is not None:
+                yield step.records
+            step = steps[partition] = _Step()
+        step.add(each)
+    yield from (step.records for step in steps.values())
+
+
+class _Step:
+    """Records of one partition, written together."""
+
+    def __init__(self) -> None:
+        self.records: list[_Prepared] = []
+        self._words = self._bytes = 0
+
+    def takes(self, each: _Prepared, most: int) -> bool:
+        args = each.mutation.args
+        return (
+            len(self.records) < most
+            and self._words + len(args) <= _STEP_WORDS
+            and self._bytes + sum(map(len, args)) <= _STEP_BYTES
+        )
+
+    def add(self, each: _Prepared) -> None:
+        self.records.append(each)
+        self._words += len(each.mutation.args)
+        self._bytes += sum(map(len, each.mutation.args))
 
 
 async def delete_many(site: Site[Any], pks: Sequence[Any], *, batch_size: int) -> int:
@@ -140,8 +161,9 @@ async def delete_many(site: Site[Any], pks: Sequence[Any], *, batch_size: int) -
         groups.setdefault(site.keyspace.partition(member), []).append(remove(member))
     deleted = 0
     for group in groups.values():
-        for first in range(0, len(group), batch_size):
-            applied = await site.apply(group[first : first + batch_size])
+        size = min(batch_size, site.schema.step)
+        for first in range(0, len(group), size):
+            applied = await site.apply(group[first : first + size])
             deleted += sum(applied.results)
     return deleted
 

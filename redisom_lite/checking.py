@@ -32,7 +32,6 @@ M = TypeVar("M", bound=Record)
 Progress: TypeAlias = Callable[[int, int | None], object]
 
 _EXAMPLES: Final = 20
-_SWEEP: Final = 500
 _CLOCKS_APART: Final = 1000  # ms; what another program set with EXPIRE is in whole seconds
 
 
@@ -73,7 +72,7 @@ async def sweep(site: Site[Any]) -> int:
     """Clean up every overdue record; how many."""
     swept = 0
     for partition in range(len(site.keyspace.bases)):
-        while cleaned := await site.store.backend.writer.sweep(site.keyspace, partition, _SWEEP):
+        while cleaned := await site.store.backend.writer.sweep(site.keyspace, partition, site.schema.step):
             swept += cleaned
     return swept
 
@@ -94,6 +93,7 @@ async def _check_partition(
 ) -> None:
     keyspace, transport = site.keyspace, site.store.transport
     waiting: list[bytes] = []
+    step = max(1, keyspace.schema.step // 2)
     async for suffixes in inspection.scan(transport, keyspace, partition):
         parts: list[bytes] = []
         for suffix in suffixes:
@@ -113,9 +113,9 @@ async def _check_partition(
                 waiting.append(member)
         for first in range(0, len(parts), PAGE):
             await _check_parts(site, partition, parts[first : first + PAGE], report, repair=repair)
-        while len(waiting) >= PAGE:
-            await _check_records(site, waiting[:PAGE], report, repair=repair)
-            del waiting[:PAGE]
+        while len(waiting) >= step:
+            await _check_records(site, waiting[:step], report, repair=repair)
+            del waiting[:step]
             if progress is not None:
                 progress(report.checked, None)
     if waiting:

@@ -15,6 +15,7 @@ from redisom_lite.site import Site
 M = TypeVar("M", bound=Record)
 
 _TRIES: Final = 20
+_EACH: Final = 3  # times as long as writing a record takes indexing it anew
 
 
 async def mend(site: Site[M], members: list[bytes]) -> Counter[str]:
@@ -23,6 +24,14 @@ async def mend(site: Site[M], members: list[bytes]) -> Counter[str]:
     Records whose stored text does not decode stay as they are: `check` shows them. So do those whose unique value
     another has; the fields in question are counted.
     """
+    step = max(1, site.schema.step // _EACH)
+    refused: Counter[str] = Counter()
+    for first in range(0, len(members), step):
+        refused += await _mend(site, members[first : first + step])
+    return refused
+
+
+async def _mend(site: Site[M], members: list[bytes]) -> Counter[str]:
     refused: Counter[str] = Counter()
     for _ in range(_TRIES):
         rows = await site.store.backend.reader.load(site.keyspace, members)

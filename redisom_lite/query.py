@@ -254,13 +254,13 @@ class Query(Generic[M]):
         """Write these fields of every record, without loading any; how many records were written.
 
         Values are validated first, each by the rules of its field. The step that writes a record tests the conditions
-        once more. With `limit` or `offset`, exactly those records. Records go in atomic steps of up to 100; an error
+        once more. With `limit` or `offset`, exactly those records. Records go in atomic steps of up to 150; an error
         (`UniqueError`) leaves the step it occurs in undone and those before it done.
         """
         return await rewriting.update(self._site(), self._select, changes)
 
     async def delete(self) -> int:
-        """Delete every record, in atomic steps of up to 100, conditions tested once more; how many there were."""
+        """Delete every record, in atomic steps of up to 150, conditions tested once more; how many there were."""
         return await rewriting.delete(self._site(), self._select)
 
     async def expire(self, ttl: Lifetime) -> int:

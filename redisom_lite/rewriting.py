@@ -24,8 +24,6 @@ from redisom_lite.schema.mutations import Mutation
 from redisom_lite.schema.record import Record
 from redisom_lite.site import Site
 
-STEP: Final = 100
-"""Records changed in one atomic step."""
 _WORDS: Final = 4000
 
 Change = Callable[[bytes], Mutation]
@@ -58,7 +56,7 @@ async def expire(site: Site[Any], selection: Selection, ttl: Lifetime) -> int:
 async def _apply(site: Site[Any], selection: Selection, change: Change) -> int:
     changed = 0
     words = max(1, len(change(b"").args))
-    step = max(1, min(STEP, _WORDS // words))
+    step = max(1, min(site.schema.step, _WORDS // words))
     async for run in runs(site, selection):
         for first in range(0, len(run), step):
             part = [(site.keyspace, change(member)) for member in run[first : first + step]]

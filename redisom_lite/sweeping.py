@@ -16,8 +16,6 @@ from redisom_lite.errors import RedisomError
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.record import Record
 
-_STEP = 200
-
 
 def models_of(store: Store) -> Iterator[type[Record]]:
     """Every model of this process that lives in a store and can have records."""
@@ -48,5 +46,5 @@ async def _sweep_forever(store: Store, interval: float) -> None:
 
 async def _sweep(store: Store, keyspace: Keyspace) -> None:
     for partition in range(len(keyspace.bases)):
-        while await store.backend.writer.sweep(keyspace, partition, _STEP):
+        while await store.backend.writer.sweep(keyspace, partition, keyspace.schema.step):
             pass

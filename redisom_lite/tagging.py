@@ -14,7 +14,7 @@ from pydantic_core import SchemaValidator
 from redisom_lite.engine.picking import pick
 from redisom_lite.errors import QueryError
 from redisom_lite.plan.planner import Selection, guard
-from redisom_lite.rewriting import STEP, checked, refuse_frozen, runs, validator
+from redisom_lite.rewriting import checked, refuse_frozen, runs, validator
 from redisom_lite.schema import mutations
 from redisom_lite.schema.model_schema import FieldSpec
 from redisom_lite.schema.mutations import Mutation
@@ -41,8 +41,8 @@ async def retag(
     retagging = _Retagging(site, selection, spec, _checked_tags(spec, tags), change)
     changed = 0
     async for run in runs(site, selection):
-        for first in range(0, len(run), STEP):
-            changed += await retagging.step(run[first : first + STEP])
+        for first in range(0, len(run), site.schema.step):
+            changed += await retagging.step(run[first : first + site.schema.step])
     await site.store.backend.tidy()
     return changed
 

@@ -13,7 +13,7 @@ from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import AccessDeniedError, IndexNotReadyError, ReadOnlyError
 from redisom_lite.plan.ordering import Position
 from redisom_lite.plan.planner import QueryPlan, together
-from redisom_lite.plan.program import program
+from redisom_lite.plan.program import Instruction, compiled
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.model_schema import FieldSpec, Kind
 
@@ -223,10 +223,14 @@ class Search:
 
     def args(self, accepted: bytes, budget: Budget) -> list[bytes]:
         """The script's ARGV."""
-        size = (b"%d" % self.limit, b"%d" % self.offset, b"%d" % budget.entries, b"%d" % budget.ms)
+        # the server takes its time with long lists before the script runs
+        ms = max(1, budget.ms - len(self._plan) // _WORDS_PER_MS)
+        size = (b"%d" % self.limit, b"%d" % self.offset, b"%d" % budget.entries, b"%d" % ms)
         return [*self._head, accepted, *self._mode, *size, *self._middle, *self._resume, *self._plan]
 
 
+_LONG = 50
+_WORDS_PER_MS = 8000
 _START = (b"", b"1", b"1", b"0", b"", b"", b"")
 _NO_ORDER = (b"n", b"", b"0")
 _WANTED = {Kind.TEXT: b"l", Kind.TAG: b"t"}
@@ -251,14 +255,23 @@ def plan_words(query: QueryPlan, *, every: bool) -> list[bytes]:
     """Clauses and paths as the script reads them; without `every`, only paths that hold all records."""
     words = [b"%d" % len(query.clauses)]
     paths = query.paths_for(every=every)
+    long: dict[Instruction, bytes] = {}
     for position, clause in enumerate(query.clauses):
         # what every path covers is never tested
-        words += [b"0"] if all(position in path.covers for path in paths) else program(clause)
+        if all(position in path.covers for path in paths):
+            words.append(b"0")
+            continue
+        instructions = compiled(clause)
+        words += (b"%d" % len(instructions), *(word for each in instructions for word in each))
+        if len(instructions) == 1 and len(instructions[0]) > _LONG:
+            long[instructions[0]] = b"%d" % (position + 1)
     words.append(b"%d" % len(paths))
     for path in paths:
         words += (_flag(path.ordered), _flag(path.each), _flag(path.distinct), _flag(path.valued))
         words += (b"%d" % len(path.covers), *(b"%d" % (clause + 1) for clause in sorted(path.covers)))
-        words += (b"%d" % len(path.reads), *(word for read in path.reads for word in read))
+        words.append(b"%d" % len(path.reads))
+        for read in path.reads:
+            words += (b"=", long[read]) if len(read) > _LONG and read in long else read
     return words
 
 

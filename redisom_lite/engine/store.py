@@ -25,7 +25,6 @@ from redisom_lite.schema.record import Record
 if TYPE_CHECKING:
     from typing import Self
 
-_SWEPT_AFTER_QUERY = 200
 _LONGEST_STEP = 86_400
 
 
@@ -57,7 +56,7 @@ class Backend:
         reader.missing.clear()
         with suppress(BackendError):
             for keyspace, partition in overdue:
-                await self.writer.sweep(keyspace, partition, _SWEPT_AFTER_QUERY)
+                await self.writer.sweep(keyspace, partition, keyspace.schema.step)
             for keyspace, member in missing:
                 await self.writer.apply([(keyspace, mutations.look(member, keyspace.tags))], each=True)
 

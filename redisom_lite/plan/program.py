@@ -37,11 +37,12 @@ _INFINITE: Final = b"9999999999999999999:9"
 
 def program(condition: Condition) -> Program:
     """The program of a normalized condition."""
-    instructions = _compile(condition)
+    instructions = compiled(condition)
     return [b"%d" % len(instructions), *(word for instruction in instructions for word in instruction)]
 
 
-def _compile(condition: Condition) -> list[Instruction]:
+def compiled(condition: Condition) -> list[Instruction]:
+    """The instructions of a normalized condition."""
     match condition:
         case And(()):
             return [EVERYTHING]
@@ -52,13 +53,13 @@ def _compile(condition: Condition) -> list[Instruction]:
         case Or(items):
             return [*_each(items), (b"|", b"%d" % len(items))]
         case Not(item):
-            return [*_compile(item), (b"!",)]
+            return [*compiled(item), (b"!",)]
         case _:
             return [leaf(condition)]
 
 
 def _each(items: tuple[Condition, ...]) -> list[Instruction]:
-    return [instruction for item in items for instruction in _compile(item)]
+    return [instruction for item in items for instruction in compiled(item)]
 
 
 def leaf(condition: Condition) -> Instruction:

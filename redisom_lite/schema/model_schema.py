@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from redisom_lite.codec import Codec
 
 
+_RECORDS: Final = 150
+_ENTRIES: Final = 500
+_FIELDS: Final = 8  # cost about as much as one entry
+
+
 class Kind(Enum):
     """How a field is indexed. `NUMBER` and `TEXT` are the two shapes of `Range`."""
 
@@ -108,6 +113,14 @@ class ModelSchema:
     partitions: int = 1
     evictable: bool = False
     versioned: bool = False
+
+    @property
+    def step(self) -> int:
+        """How many records one call may write, so that it keeps the server for a few ms: what a record costs there
+        grows with its index entries more than with its fields.
+        """
+        entries = 1 + sum(spec.indexed for spec in self.fields) + len(self.composites)
+        return max(1, min(_RECORDS, _ENTRIES // (entries + len(self.fields) // _FIELDS)))
 
     @property
     def fading(self) -> tuple[FieldSpec, ...]:

@@ -58,7 +58,7 @@ local paths = {}
 for n = 1, take_number() do
   local path = { ordered = take() == '1', each = take() == '1', distinct = take() == '1', valued = take() == '1', covers = {} }
   for _ = 1, take_number() do path.covers[take_number()] = true end
-  path.reads = parse_program(base)
+  path.reads = parse_program(base, clauses)
   paths[n] = path
 end
 --@include sources.lua

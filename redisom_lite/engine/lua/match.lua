@@ -11,6 +11,7 @@
 --   U n token... field                                unique value is any token
 --   K n member...                                     primary key is any member
 --   A | O                                             always | never
+--   = program                                         the one instruction of an earlier program (long lists travel once)
 --
 -- `*_decimal` is the bound in decimal sort form, `*_lean` the sign of (bound - its double): -1, 0 or 1. Members whose
 -- value its double does not give back are in the hash `:x:<field>` with their exact sort form; only ties need it.
@@ -63,7 +64,7 @@ local function score_list(i)
   end
   return i.list
 end
-local function parse_instruction(base)
+local function parse_instruction(base, programs)
   local op = take()
   if op == 'Z' then
     local i = { op = op, field = take(), low_text = take(), high_text = take() }
@@ -111,12 +112,14 @@ local function parse_instruction(base)
     return i
   elseif op == '&' or op == '|' then
     return { op = op, n = take_number() }
+  elseif op == '=' then
+    return programs[take_number()][1]
   end
   return { op = op }
 end
-local function parse_program(base)
+local function parse_program(base, programs)
   local program = {}
-  for i = 1, take_number() do program[i] = parse_instruction(base) end
+  for i = 1, take_number() do program[i] = parse_instruction(base, programs) end
   return program
 end
 
