@@ -75,6 +75,9 @@ class Path:
     valued: bool = False
 
 
+_EVERY_RECORD: Final = Path((EVERYTHING,), frozenset(), "every record by key")
+
+
 @dataclass(frozen=True, slots=True)
 class QueryPlan:
     """A selection, planned: clauses by position, the paths, the indexes it needs ready.
@@ -240,7 +243,7 @@ def _composite(
 def _order_paths(clauses: tuple[Condition, ...], primary: Term | None) -> Iterable[Path]:
     """Walk of the order's own index over everything, unless a clause reads that index already."""
     if primary is None or primary.field.kind is Kind.KEY:
-        yield Path((EVERYTHING,), frozenset(), "every record by key")
+        yield _EVERY_RECORD
         return
     spec = primary.field
     if not any(
@@ -249,7 +252,7 @@ def _order_paths(clauses: tuple[Condition, ...], primary: Term | None) -> Iterab
     ):
         whole = LexRange(spec, None, None) if spec.kind is Kind.TEXT else NumberRange(spec, None, None)
         yield Path((leaf(whole),), frozenset(), f"index {spec.name}", valued=True)
-    yield Path((EVERYTHING,), frozenset(), "every record by key")
+    yield _EVERY_RECORD
 
 
 def _marked(path: Path, clauses: tuple[Condition, ...], primary: Term | None) -> Path:
@@ -260,7 +263,7 @@ def _marked(path: Path, clauses: tuple[Condition, ...], primary: Term | None) ->
     else:
         name = primary.field.name.encode()
         each = kinds <= {b"Z", b"C", b"L", b"N", b"M"} and all(read[1] == name for read in path.reads)
-    return replace(path, ordered=each and len(path.reads) == 1, each=each)
+    return replace(path, ordered=len(path.reads) == 1, each=True) if each else path
 
 
 def _indexes(

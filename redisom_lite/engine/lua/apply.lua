@@ -76,12 +76,9 @@ for n = 1, take_number() do
   local count = take_number()
   local base = take()
   local model = { base = base, writer = take(), int_keys = take() == '1', evictable = take() == '1',
-    versioned = take() == '1', sweep = take_number(), first = keys, count = count, composites = {}, numbers = {}, is_number = {},
+    versioned = take() == '1', sweep = take_number(), first = keys, count = count, composites = {},
     registry = base .. ':k', due = base .. ':due', memo = base .. ':memo', names = {}, scores = {}, tags = {}, fading = {} }
-  for f = 1, take_number() do
-    local name = take()
-    model.numbers[f], model.is_number[name] = name, true
-  end
+  model.numbers_from, model.numbers_to = take_words()
   for c = 1, take_number() do
     local composite = { tag = take(), range = take() }
     composite.stem = base .. ':c:' .. composite.tag .. ':' .. composite.range .. ':'
@@ -351,6 +348,9 @@ local function reindex_field(record, kind, name, new, texts)
   end
 end
 
+local function is_number(model, name)
+  for n = model.numbers_from, model.numbers_to do if ARGV[n] == name then return true end end
+end
 local function set_number(record, name, score, exact)
   local model = record.model
   zset(number_key(model, name))[record.member] = score
@@ -375,6 +375,11 @@ local function recompose(record, before, names)
       end
       for n = 1, #tokens do zset(composite.stem .. tokens[n])[member] = score end
     end
+  end
+end
+local function joins(model, names)
+  for c = 1, #model.composites do
+    if names[model.composites[c].tag] or names[model.composites[c].range] then return true end
   end
 end
 local function composite_tokens(record)
@@ -421,7 +426,7 @@ local function erase(record)
   local ids = {}
   for id in pairs(index) do ids[#ids + 1] = id end
   for n = 1, #ids do reindex_field(record, sub(ids[n], 1, 1), sub(ids[n], 2), nil) end
-  for _, name in ipairs(model.numbers) do set_number(record, name, false, '') end
+  for n = model.numbers_from, model.numbers_to do set_number(record, ARGV[n], false, '') end
   recompose(record, before, names)
   zset(model.registry)[member] = false
   if record.deadline then set_deadline(record, nil) end
@@ -455,35 +460,46 @@ local function reindex_only(record, kind, name, new, texts)
   if kind ~= 'u' and index['u' .. name] then reindex_field(record, 'u', name, nil) end
   if kind then reindex_field(record, kind, name, new, texts) end
 end
+-- Where the item at `pos` ends.
+local function behind(pos)
+  local kind = ARGV[pos]
+  return pos + (kind == 'z' and 4 or kind == 't' and 3 + 2 * ARGV[pos + 2] or kind == 'l' and 3 or 2)
+end
+-- False only if the record surely has no entry but a number's under this name: most often told without parsing.
+local function may_list(record, name)
+  return record.index or find(record.before, name .. '=', 1, true)
+end
 -- `numbers_only`: the other entries are known to be as they should.
 local function apply_items(record, claims_from, claims_to, from, to, numbers_only)
   local model = record.model
-  local before, names, pos = composite_tokens(record), {}, from
+  local before, names, pos = nil, {}, from
+  while pos <= to do
+    names[ARGV[pos + 1]] = true
+    pos = behind(pos)
+  end
+  if joins(model, names) then before = composite_tokens(record) end
   if not numbers_only then
     for n = claims_from, claims_to, 2 do reindex_only(record, 'u', ARGV[n], { ARGV[n + 1] }) end
   end
+  pos = from
   while pos <= to do
     local kind, name = ARGV[pos], ARGV[pos + 1]
-    names[name] = true
     if kind == 'z' then
       set_number(record, name, ARGV[pos + 2], ARGV[pos + 3])
-      if not numbers_only then reindex_only(record, nil, name) end
-      pos = pos + 4
+      if not numbers_only and may_list(record, name) then reindex_only(record, nil, name) end
     elseif kind == 't' then
       local tokens, texts = {}, {}
       for t = 1, tonumber(ARGV[pos + 2]) do tokens[t], texts[t] = ARGV[pos + 1 + 2 * t], ARGV[pos + 2 + 2 * t] end
       if not numbers_only then reindex_only(record, 't', name, tokens[1] and tokens, texts) end
-      pos = pos + 3 + 2 * #tokens
     elseif kind == 'l' then
       if not numbers_only then reindex_only(record, 'l', name, { ARGV[pos + 2] }) end
-      pos = pos + 3
     else
-      if model.is_number[name] then set_number(record, name, false, '') end
+      if is_number(model, name) then set_number(record, name, false, '') end
       if not numbers_only then reindex_only(record, 't', name, NONE) end
-      pos = pos + 2
     end
+    pos = behind(pos)
   end
-  if model.composites[1] then recompose(record, before, names) end
+  if before then recompose(record, before, names) end
 end
 
 -- The entries of a record of which nothing is stored and no entry is left: nothing to compare with.
@@ -529,9 +545,8 @@ local function drop_others(record, claims_from, claims_to, from, to)
   local named, ids, names, pos = {}, {}, {}, from
   for n = claims_from, claims_to, 2 do named[ARGV[n]] = true end
   while pos <= to do
-    local kind = ARGV[pos]
     named[ARGV[pos + 1]] = true
-    pos = pos + (kind == 'z' and 4 or kind == 't' and 3 + 2 * ARGV[pos + 2] or kind == 'l' and 3 or 2)
+    pos = behind(pos)
   end
   for id in pairs(index_of(record)) do if not named[sub(id, 2)] then ids[#ids + 1] = id end end
   if #ids == 0 then return end
@@ -774,7 +789,7 @@ function mutate.inc(model)
       names[step.name] = true
     end
   end
-  if model.composites[1] and record.indexed then recompose(record, composite_tokens(record), names) end
+  if record.indexed and joins(model, names) then recompose(record, composite_tokens(record), names) end
   results[#results + 1] = next_version(record)
   if record.indexed then finish(record) end
   record.changed = true
