@@ -354,7 +354,7 @@ async def _rows(
 
 def _text(spec: FieldSpec, row: Row, state: State | None) -> bytes | None:
     """What a record has its place in the order by: its text, or its default where the record lacks the field."""
-    text = row[spec.position]
+    text = row[spec.position] if spec.position < len(row) else None  # no deadline is read of those without
     if text is None and state is not None and spec.position < len(state.row):
         return state.row[spec.position]
     return text

@@ -67,15 +67,14 @@ async def _to_bytes(query: Query[Any], limit: int, progress: Progress | None) ->
 async def _remove(query: Query[Any], excess: int, progress: Progress | None) -> int:
     site, condition = _objects(query.model).site(), guard(query.selection.where)
     removed = 0
-    for ordered in _oldest_first(query):
-        while removed < excess:
-            chosen = await ordered.limit(min(_CHOSEN, excess - removed)).pks()
-            gone = await _delete(site, chosen, condition)
-            if not gone:
-                break  # none is left in this order, or others were faster
-            removed += gone
-            if progress is not None:
-                progress(removed, excess)
+    while removed < excess:
+        chosen = await _oldest_first(query).limit(min(_CHOSEN, excess - removed)).pks()
+        gone = await _delete(site, chosen, condition)
+        if not gone:
+            break  # none is left, or others were faster
+        removed += gone
+        if progress is not None:
+            progress(removed, excess)
     return removed
 
 
@@ -95,13 +94,13 @@ def _query(what: type[M] | Query[M]) -> Query[M]:
     return query
 
 
-def _oldest_first(query: Query[Any]) -> list[Query[Any]]:
-    """The query in its own order; one without is taken twice, as the order by deadline has only what has one."""
+def _oldest_first(query: Query[Any]) -> Query[Any]:
+    """The query in its own order; one without in that of deadlines, records that have none last and by key."""
     if query.selection.order:
-        return [query]
+        return query
     by_deadline = (Term(deadline_of(query.selection.schema)),)
     source = Source(query.model, _objects(query.model))
-    return [Query(source, replace(query.selection, order=by_deadline)), query]
+    return Query(source, replace(query.selection, order=by_deadline))
 
 
 def _objects(model: type[M]) -> Manager[M]:

@@ -29,7 +29,7 @@ from redisom_lite.plan.expression import (
 )
 from redisom_lite.plan.normalize import NEVER, normalize, numbers_apart, texts_apart
 from redisom_lite.plan.program import EVERYTHING, Instruction, composite, leaf, program
-from redisom_lite.schema.model_schema import CompositeSpec, FieldSpec, Kind, ModelSchema
+from redisom_lite.schema.model_schema import DEADLINE, CompositeSpec, FieldSpec, Kind, ModelSchema
 
 KEY_ORDER: Final = "key"
 
@@ -170,6 +170,8 @@ def _reads(clause: Condition) -> list[Instruction] | None:
     """Index reads whose union holds whatever can match, or None where only a scan would."""
     match clause:
         case Not():
+            return None
+        case IsNone(spec) if spec.name == DEADLINE:
             return None
         case Or(items):
             found: list[Instruction] = []

@@ -24,7 +24,7 @@ from redisom_lite.plan.expression import (
     Or,
     TextIn,
 )
-from redisom_lite.schema.model_schema import Kind
+from redisom_lite.schema.model_schema import DEADLINE, Kind
 
 Instruction = tuple[bytes, ...]
 Program = list[bytes]
@@ -54,6 +54,8 @@ def compiled(condition: Condition) -> list[Instruction]:
             return [*_each(items), (b"|", b"%d" % len(items))]
         case Not(item):
             return [*compiled(item), (b"!",)]
+        case IsNone(field) if field.name == DEADLINE:
+            return [leaf(NumberRange(field, None, None)), (b"!",)]
         case _:
             return [leaf(condition)]
 

@@ -19,7 +19,7 @@ from redisom_lite.plan.expression import (
     TextIn,
 )
 from redisom_lite.plan.planner import QueryPlan
-from redisom_lite.schema.model_schema import FieldSpec, Kind
+from redisom_lite.schema.model_schema import DEADLINE, FieldSpec, Kind
 
 
 def watched(plan: QueryPlan) -> list[bytes]:
@@ -68,6 +68,8 @@ def _of(condition: Condition) -> Iterable[bytes]:
                 yield b":u:" + name
             else:
                 yield from (b":t:%b:%b" % (name, token) for token in tokens)
+        case IsNone(spec) if spec.name == DEADLINE:
+            yield from (b":k", b":due")
         case IsNone(spec):
             yield b":t:%b:%b" % (spec.name.encode(), NONE_TOKEN)
         case _:
@@ -76,6 +78,9 @@ def _of(condition: Condition) -> Iterable[bytes]:
 
 def _order(spec: FieldSpec) -> Iterable[bytes]:
     if spec.kind is Kind.KEY:
+        return
+    if spec.name == DEADLINE:
+        yield b":due"
         return
     yield b":i:" + spec.name.encode()
     if spec.kind is Kind.NUMBER:

@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 
 from redisom_lite import Composite, Database, Field, Key, Manager, Meta, Model, Range, Tag, Unique
-from redisom_lite.errors import NotFoundError
+from redisom_lite.errors import ConflictError, NotFoundError
+from redisom_lite.plan.expression import Term
+from redisom_lite.plan.planner import Selection
+from redisom_lite.query import Query, Source
+from redisom_lite.schema.model_schema import deadline_of
 from redisom_lite.testing import round_trips
 from tests import oracle
 
@@ -177,6 +181,55 @@ async def test_expiring_is_a_query_ordered_by_deadline(db: Database) -> None:
     assert await Session.objects.expiring(within="1h").count() == 10
 
 
+async def test_order_by_deadline_has_records_without_one_last_and_by_key(db: Database) -> None:
+    ends = {f"t{n}": 60 + (n * 37) % 10 for n in range(10)}
+    for token, seconds in ends.items():
+        await Session(token=token).save(ttl=seconds)
+    await Session.lasting.save_many([Session(token=f"n{n}", level=n % 3) for n in range(5)])
+    right = [*sorted(ends, key=lambda token: ends[token]), *(f"n{n}" for n in range(5))]
+    schema = Session.__redisom_schema__
+    for order, expected in (
+        ((Term(deadline_of(schema)),), right),
+        ((Term(deadline_of(schema), descending=True),), [*right[9::-1], *right[:9:-1]]),
+        (
+            (Term(deadline_of(schema)), Term(schema.by_name["level"], descending=True)),
+            [*right[:10], "n2", "n4", "n1", "n3", "n0"],
+        ),
+    ):
+        query = Query(Source(Session, Session.lasting), Selection(schema, (), order))
+        assert [session.token for session in await query] == expected
+        assert await query.pks() == expected
+        for limit, offset in ((3, 0), (12, 0), (4, 8), (3, 11), (20, 13)):
+            limited = query.limit(limit).offset(offset)
+            assert [session.token for session in await limited] == expected[offset : offset + limit]
+            assert await limited.pks() == expected[offset : offset + limit]
+        found, after = [], None
+        while True:
+            page = await query.page(size=4, after=after)
+            found += [session.token for session in page.items]
+            after = page.next
+            if after is None:
+                break
+        assert found == expected
+    assert await Session.objects.expiring(within="1h").limit(20).pks() == right[:10]
+
+
+@pytest.mark.parametrize("how", ["new", "shortened"])
+async def test_transaction_notices_who_comes_to_end_within_what_it_asked(db: Database, how: str) -> None:
+    await Session(token="a").save(ttl="1m")
+    other = await Session(token="b").save(ttl="2h")
+    with pytest.raises(ConflictError):
+        async with db.transaction() as tx:
+            (ending,) = await tx.all(Session.objects.expiring(within="1h"))
+            if how == "new":
+                await Session(token="c").save(ttl="1m")
+            else:
+                await other.expire("1m")
+            ending.level = 9
+            tx.save(ending)
+    assert (await Session.lasting.get("a")).level == 1
+
+
 async def test_expired_records_are_in_no_answer_before_any_sweep(db: Database) -> None:
     await Session.lasting.save_many([Session(token=f"s{n}", level=n, roles={"r"}) for n in range(20)])
     for n in range(0, 20, 2):
@@ -228,8 +281,9 @@ async def test_sweep_cleans_everything_and_says_how_many(db: Database) -> None:
     )
     await Session.lasting.create(token="stays")
     await asyncio.sleep(0.4)
-    swept = await Session.lasting.sweep()
-    assert 650 <= swept <= 700  # the write above may have swept a few
+    waiting = await db.redis.zcard("{session}:due")  # the writes above may have swept a few
+    assert 0 < waiting <= 700
+    assert await Session.lasting.sweep() == waiting
     assert await Session.lasting.sweep() == 0
     assert (await Session.lasting.check()).ok
 

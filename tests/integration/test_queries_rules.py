@@ -276,6 +276,7 @@ async def test_raw_deleted_records_never_surface(db: Database) -> None:
 async def test_a_page_takes_one_round_trip(db: Database) -> None:
     await Book.objects.save_many([Book(id=n, pages=n, genre="ab"[n % 2]) for n in range(200)])
     await Book.objects.find().first()
+    db.backend.reader.budget.ms = 1000  # a walk that fits one budget, however slow the machine
     query = Book.objects.find(Book.genre == "a", Book.pages > 20).order_by(Book.pages)
     for ask in (
         query.page,

@@ -244,7 +244,8 @@ local function answer()
   local tail = 0
   if with_rows then read_rows() end
   if (order.kind == 'z' or order.kind == 'l') and (strategy ~= 'S' or path.valued) then
-    tail = redis.call('SCARD', base .. ':t:' .. order.field .. ':%')
+    tail = order.field == '@due' and size.A() - redis.call('ZCARD', due)
+      or redis.call('SCARD', base .. ':t:' .. order.field .. ':%')
   end
   for key, count in pairs(tallies) do
     keys_out[#keys_out + 1] = count
