@@ -1,7 +1,7 @@
 # Every target makes the environment it needs, once: .venv holds it, the stamps in it say what is installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help test check fmt demo bench clean
+.PHONY: help test check fmt demo shop bench clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -17,6 +17,7 @@ help:
 	@echo 'make test    run the tests            (ARGS="-k name" is passed to pytest)'
 	@echo 'make check   lint, format, types, import contracts'
 	@echo 'make demo    a tour over 20,000 real flights'
+	@echo 'make shop    a web shop to click through (ARGS="--port 0" takes a free port)'
 	@echo 'make bench   measure, beside hand-written redis-py (ARGS="--help" lists options)'
 	@echo 'make fmt     format and fix what can be fixed'
 	@echo 'make clean   remove the environment and what the tools left'
@@ -38,6 +39,9 @@ fmt: .venv/.dev
 demo: .venv/.demo
 	@$(BIN)/python -m examples.flights $(ARGS)
 
+shop: .venv/.shop
+	@$(BIN)/python -m examples.shop $(ARGS)
+
 bench: .venv/.bench
 	@$(BIN)/python -m benchmarks $(ARGS)
 
@@ -57,10 +61,15 @@ clean:
 	@$(PIP) --editable '.[memory,embedded,cli]'
 	@touch $@
 
+.venv/.shop: .venv/.made pyproject.toml constraints.txt
+	@echo 'installing redisom_lite and what the shop needs ...'
+	@$(PIP) --editable '.[shop]'
+	@touch $@
+
 .venv/.dev: .venv/.made pyproject.toml constraints.txt
 	@echo 'installing redisom_lite and the tools ...'
 	@$(PIP) --editable '.[dev]'
-	@touch $@ .venv/.demo
+	@touch $@ .venv/.demo .venv/.shop
 
 .venv/.bench: .venv/.made pyproject.toml constraints.txt
 	@echo 'installing redisom_lite and what the benchmarks compare ...'
