@@ -6,7 +6,9 @@ What the declaration's state means: `""` every index is ready; else `index:build
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+from redisom_lite.engine.node import Arg
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import DeclarationError, IndexNotReadyError
@@ -19,19 +21,25 @@ async def declare(transport: Transport, keyspace: Keyspace, partition: int, *, w
     Raises:
         DeclarationError: the data was written with another number of partitions.
     """
+    key, args = keyspace.registry(partition), declaration(keyspace, partition, writer=writer)
+    return state_of(keyspace, await transport.call(load("declare"), [key], args))
+
+
+def declaration(keyspace: Keyspace, partition: int, *, writer: bool) -> list[Arg]:
+    """The arguments of declare.lua."""
     indexes = keyspace.indexes
-    reply = await transport.call(
-        load("declare"),
-        [keyspace.registry(partition)],
-        [
-            keyspace.bases[partition],
-            b"1" if writer else b"0",
-            keyspace.fingerprint,
-            len(keyspace.bases),
-            len(indexes),
-            *(word for pair in indexes.items() for word in pair),
-        ],
-    )
+    return [
+        keyspace.bases[partition],
+        b"1" if writer else b"0",
+        keyspace.fingerprint,
+        len(keyspace.bases),
+        len(indexes),
+        *(word for pair in indexes.items() for word in pair),
+    ]
+
+
+def state_of(keyspace: Keyspace, reply: Any) -> bytes:
+    """What declare.lua answered."""
     if reply[0] == b"P":
         raise DeclarationError(
             f"{keyspace.schema.model}: the stored data has {reply[1].decode()} partitions, "

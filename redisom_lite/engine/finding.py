@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from redisom_lite.engine.declare import declare, require_ready, waiting
+from redisom_lite.engine.declare import declaration, require_ready, state_of, waiting
+from redisom_lite.engine.node import Arg
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.transport import Transport
-from redisom_lite.errors import AccessDeniedError, IndexNotReadyError, ReadOnlyError
+from redisom_lite.errors import AccessDeniedError, IndexNotReadyError, ReadOnlyError, RedisomError
 from redisom_lite.plan.ordering import Position
 from redisom_lite.plan.planner import QueryPlan, together
 from redisom_lite.plan.program import Instruction, compiled
@@ -158,18 +159,35 @@ class Finder:
             reply = await transport.call(script, [key], search.args(accepted, self._budget))
             if reply[0] != b"M":
                 return reply
-            state = reply[1]
+            state, reply = reply[1], None
             if state is None:
-                try:
-                    state = await declare(transport, keyspace, search.partition, writer=False)
-                except (AccessDeniedError, ReadOnlyError):
-                    state = b"*"  # a replica, or a user who may only read: the writers answer for the indexes
+                if trace is not None:
+                    trace.calls += 1
+                state, reply = await self._declare_and_call(search)
             if state != b"*":
                 require_ready(keyspace, state, search.query.indexes)
             self._accepted[known] = state
+            if reply is not None and reply[0] != b"M":
+                return reply
         raise IndexNotReadyError(
             f"{keyspace.schema.model}: the indexes change state faster than they can be read"
         )
+
+    async def _declare_and_call(self, search: Search) -> tuple[bytes, Any]:
+        """Register the declaration and ask, in one round trip; the state, and the reply if it took that for granted."""
+        keyspace, key = search.keyspace, search.keyspace.registry(search.partition)
+        words = declaration(keyspace, search.partition, writer=False)
+        commands: list[Sequence[Arg]] = [
+            (b"EVAL", load("declare").text, 1, key, *words),
+            (b"EVAL", load("find").text, 1, key, *search.args(b"", self._budget)),
+        ]
+        declared, reply = await self._transport().commands(commands, retry=True)
+        if isinstance(declared, AccessDeniedError | ReadOnlyError):
+            return b"*", None  # a replica, or a user who may only read: the writers answer for the indexes
+        for each in (declared, reply):
+            if isinstance(each, RedisomError):
+                raise each
+        return state_of(keyspace, declared), reply
 
 
 class Search:

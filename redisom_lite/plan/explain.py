@@ -11,6 +11,7 @@ from math import ceil
 from typing import Any, Final
 
 from redisom_lite.plan.expression import Condition, HasToken, LexRange, NumberRange
+from redisom_lite.plan.ordering import rest
 from redisom_lite.plan.planner import LOADED, Path, QueryPlan, describe, together
 from redisom_lite.schema.model_schema import Kind
 
@@ -21,7 +22,6 @@ _STRATEGIES: Final = {
     "K": "read sort keys first, then the records wanted",
     "-": "nothing can match: no call is made",
 }
-"""Records about as many as one call reads in its time."""
 _WASTEFUL: Final = 10
 """Examining this many times what is answered is worth a warning."""
 
@@ -133,7 +133,7 @@ def explained(
         offset=selection.offset,
         records=records,
         examined=examined,
-        round_trips=_round_trips(query, strategy, examined, budget),
+        round_trips=_round_trips(query, strategy, driver, examined, budget),
         warnings=tuple(_warnings(query, strategy, path, examined, records)),
     )
 
@@ -165,7 +165,9 @@ def _examined(
     return min(driver.entries, ceil(needed / max(share, 1 / (records + 1))))
 
 
-def _round_trips(query: QueryPlan, strategy: str, examined: int, budget: int) -> int:
+def _round_trips(
+    query: QueryPlan, strategy: str, driver: AccessPath | None, examined: int, budget: int
+) -> int:
     if strategy == "-":
         return 0
     limit = query.selection.limit
@@ -173,8 +175,17 @@ def _round_trips(query: QueryPlan, strategy: str, examined: int, budget: int) ->
     calls = max(1, ceil(examined / budget))
     if rows > together(limit):
         calls += ceil(rows / LOADED)  # rows on their own
-    sorted_first = strategy == "K" or not query.single
-    return calls + 1 if sorted_first else calls
+    if strategy == "K" or not query.single:
+        calls += 1  # sort keys first
+    return calls + (limit is not None and driver is not None and _goes_on(query, driver))
+
+
+def _goes_on(query: QueryPlan, driver: AccessPath) -> bool:
+    """Whether the limit is not reached by records with a value, so that those without are asked for next."""
+    selection = query.selection
+    if query.primary is None or not query.primary.field.nullable or selection.limit is None:
+        return False
+    return driver.entries < selection.limit + selection.offset and not rest(query).impossible
 
 
 def _warnings(query: QueryPlan, strategy: str, path: Path | None, examined: int, records: int) -> list[str]:

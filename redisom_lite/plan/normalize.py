@@ -2,7 +2,7 @@
 
 Negations sit on leaves only, nested conjunctions and disjunctions are flattened, ranges on one column of a conjunction
 are merged, and what can be decided without data is (`NEVER`, `ALWAYS`). Meaning is kept for every record, `None`
-values included: `~(x < 5)` stays a negation, as it also selects those that have no x.
+values included: `~(x < 5)` is `x >= 5` or no x at all.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from redisom_lite.plan.expression import (
     TextPrefix,
     TextRange,
 )
+from redisom_lite.schema.model_schema import DEADLINE, FieldSpec, Kind
 
 _AFTER: Final = b"\0\1"
 """Behind the entries of one text: `escape_text(v)` up to, and without, this after it (see `keys.escape_text`)."""
@@ -59,7 +60,30 @@ def _simplify(condition: Condition, *, negated: bool) -> Condition:
             leaf = _leaf(condition)
             if not negated:
                 return leaf
-            return ALWAYS if leaf == NEVER else Not(leaf)
+            return ALWAYS if leaf == NEVER else _complement(leaf)
+
+
+def _complement(leaf: Condition) -> Condition:
+    """What a leaf leaves out: of a range open on one side an index read, else a negation, which only filters."""
+    match leaf:
+        case NumberRange(spec, None, Score() as high) if spec.name != DEADLINE:
+            return _or_none(NumberRange(spec, high, None, low_open=not leaf.high_open))
+        case NumberRange(spec, Score() as low, None) if spec.name != DEADLINE:
+            return _or_none(NumberRange(spec, None, low, high_open=not leaf.low_open))
+        case LexRange(spec, None, bytes() as high):
+            return _or_none(LexRange(spec, high, None))
+        case LexRange(spec, bytes() as low, None):
+            return _or_none(LexRange(spec, None, low))
+        case IsNone(spec) if spec.kind is Kind.NUMBER and spec.name != DEADLINE:
+            return NumberRange(spec, None, None)
+        case IsNone(spec) if spec.kind is Kind.TEXT:
+            return LexRange(spec, None, None)
+        case _:
+            return Not(leaf)
+
+
+def _or_none(rest: NumberRange | LexRange) -> Condition:
+    return Or((rest, IsNone(rest.field))) if rest.field.nullable else rest
 
 
 def _negation(either: Condition) -> Condition:
@@ -201,8 +225,18 @@ def _merge(one: Condition, other: Condition) -> Condition | None:
             return NEVER
         case IsNone(empty), (NumberRange(spec) | LexRange(spec)) if spec is empty:
             return NEVER
+        case Or(choices), (NumberRange(spec) | LexRange(spec)) if choices and _all_of(choices, spec):
+            return _either(_both((choice, other)) for choice in choices)
+        case ((NumberRange() | LexRange()), Or()):
+            return _merge(other, one)
         case _:
             return None
+
+
+def _all_of(choices: Iterable[Condition], spec: FieldSpec) -> bool:
+    return all(
+        isinstance(choice, NumberRange | LexRange | IsNone) and choice.field is spec for choice in choices
+    )
 
 
 def _merged_numbers(one: NumberRange, other: NumberRange) -> Condition:

@@ -291,6 +291,55 @@ async def test_a_page_takes_one_round_trip(db: Database) -> None:
         assert trips.count == 1, trips.names
 
 
+async def test_first_use_of_a_declaration_takes_one_round_trip_more(db: Database) -> None:
+    class Paper(Model):
+        """Another program's view of the same records."""
+
+        meta = Meta(prefix="book")
+        id: Key[int]
+        pages: Range[int | None] = None
+
+    await Book.objects.save_many([Book(id=n, pages=n) for n in range(50)])
+    db.bind(Paper)
+    db.backend.reader.budget.ms = 1000
+    for expected in (2, 1, 1):
+        with round_trips(db) as trips:
+            page = await Paper.objects.find(Paper.pages > 20).order_by(Paper.pages).page(size=5)
+        assert [paper.id for paper in page.items] == [21, 22, 23, 24, 25]
+        assert trips.count == expected, trips.names
+
+
+async def test_explain_counts_the_round_trips_that_a_page_takes(db: Database) -> None:
+    await Book.objects.save_many(
+        [
+            Book(
+                id=n,
+                pages=n % 90 if n % 5 else None,
+                genre="abc"[n % 3] if n < 990 else "rare",
+                title=str(n % 70),
+            )
+            for n in range(1000)
+        ]
+    )
+    await Book.objects.find().first()
+    db.backend.reader.budget.ms = 1000
+    find = Book.objects.find
+    for query in (
+        find(Book.genre == "a", Book.pages > 20).order_by(Book.pages).limit(20),
+        find(Book.genre == "a").order_by(Book.title).limit(20),
+        find(Book.genre == "rare").order_by(Book.pages).limit(20),  # and those without pages
+        find(Book.genre == "rare", Book.pages >= 0).order_by(Book.pages).limit(20),
+        find(Book.genre == "rare", ~Book.pages.is_none()).order_by(Book.pages.desc()).limit(20),
+        find(~(Book.pages > 3)).order_by(Book.title).limit(5),
+        find(Book.pages > 20).order_by(Book.pages, Book.title.desc()).limit(20),
+        find(Book.id.in_(range(0, 100, 7))).limit(20),
+        find(Book.pages > 5, Book.pages < 5).limit(3),
+    ):
+        plan = await query.explain(analyze=True)
+        assert plan.actual is not None
+        assert plan.round_trips == plan.actual.round_trips, str(plan)
+
+
 async def test_iterating_holds_one_batch_at_a_time(db: Database) -> None:
     await Book.objects.save_many([Book(id=n, pages=n % 7) for n in range(50)])
     seen = 0
