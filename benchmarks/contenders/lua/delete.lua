@@ -1,0 +1,2 @@
+--@unstore
+return unstore(ARGV[1])

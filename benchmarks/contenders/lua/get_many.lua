@@ -1,0 +1,2 @@
+--@rows
+return rows(ARGV)

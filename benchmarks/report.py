@@ -1,0 +1,142 @@
+"""Tables of a run, for a terminal and for the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from benchmarks.contenders import BY_HAND, HERE
+from benchmarks.figures import Figure, Results, contenders_in
+
+Table = list[list[str]]
+
+
+def ratios(results: Results) -> Table:
+    """Median time beside hand-written redis-py: its microseconds, and everyone's ratio."""
+    names = [name for name in contenders_in(results) if name != BY_HAND]
+    rows = [["operation", f"{BY_HAND}, us", *names]]
+    for operation, figures in results.operations.items():
+        if base := figures.get(BY_HAND):
+            cells = [_ratio(figures, name, lambda figure: figure.p50_us) for name in names]
+            rows.append([operation, _number(base.p50_us), *cells])
+    for title, values in (("bytes per record", results.bytes_per_record), ("import, ms", results.import_ms)):
+        if BY_HAND in values:
+            cells = [f"{values[name] / values[BY_HAND]:.2f}" if name in values else "" for name in names]
+            rows.append([title, _number(values[BY_HAND]), *cells])
+    return rows
+
+
+def processor(results: Results) -> Table:
+    """Processor time of client and server together beside hand-written redis-py."""
+    names = [name for name in contenders_in(results) if name != BY_HAND]
+    rows = [["operation", f"{BY_HAND}, us", *names]]
+    for operation, figures in results.operations.items():
+        if base := figures.get(BY_HAND):
+            cells = [_ratio(figures, name, lambda figure: figure.cpu_us) for name in names]
+            rows.append([operation, _number(base.cpu_us), *cells])
+    return rows
+
+
+def details(results: Results, pair: Sequence[str] = (HERE, BY_HAND)) -> Table:
+    """Everything about two contenders, one after the other in each cell."""
+    rows = [["operation", "p50 us", "p99 us", "client CPU us", "server CPU us", "round trips", "commands"]]
+    columns: list[Callable[[Figure], str]] = [
+        lambda figure: _number(figure.p50_us),
+        lambda figure: _number(figure.p99_us),
+        lambda figure: _number(figure.client_cpu_us),
+        lambda figure: _number(figure.server_cpu_us),
+        lambda figure: "" if figure.round_trips is None else str(figure.round_trips),
+        lambda figure: "" if figure.commands is None else str(figure.commands),
+    ]
+    for operation, figures in results.operations.items():
+        if found := [figures[name] for name in pair if name in figures]:
+            rows.append([operation, *(" / ".join(map(column, found)).strip(" /") for column in columns)])
+    return rows
+
+
+def scaling(results: Results, names: Sequence[str] | None = None) -> dict[str, Table]:
+    """By operation: a row for each contender, a column for each number of rows."""
+    tables: dict[str, Table] = {}
+    for operation, by_contender in results.scaling.items():
+        sizes = sorted({size for figures in by_contender.values() for size in figures})
+        table = [["rows", *(f"{size:,}" for size in sizes)]]
+        for who, figures in by_contender.items():
+            if names is None or who in names:
+                table.append([who, *(_number(figures[size]) if size in figures else "" for size in sizes)])
+        tables[operation] = table
+    return tables
+
+
+def text(results: Results) -> str:
+    """All tables, for a terminal."""
+    parts = [
+        f"Median time; ratios to {BY_HAND} below 1 are faster than by hand (! above what is aimed at)",
+        columns(_marked(ratios(results), results)),
+        f"Processor time of client and server together, ratios to {BY_HAND}",
+        columns(processor(results)),
+        f"{HERE} / {BY_HAND}",
+        columns(details(results)),
+    ]
+    for operation, table in scaling(results).items():
+        parts += [f"{operation}: median us as the number of rows grows", columns(table)]
+    return "\n\n".join([*parts, conditions(results), *results.skipped])
+
+
+def conditions(results: Results) -> str:
+    """What was measured, where."""
+    about = results.about
+    servers = ", ".join(f"{one['name']} {one['version']}" for one in about.get("servers", {}).values())
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    machine = about["machine"]
+    loads = f"load {about['load before'][0]:.1f} before, {about.get('load after', [0])[0]:.1f} after"
+    return (
+        f"{about['rows']:,} rows; {machine['cpu']}, {machine['cores']} cores, {loads}; {servers}; "
+        f"Python {about['python']} ({about['loop']}), {versions}; {about['date']}"
+    )
+
+
+def columns(table: Table) -> str:
+    """A table in columns."""
+    widths = [max(len(row[i]) for row in table if i < len(row)) for i in range(len(table[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in table
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def markdown(table: Table, bold: str | None = None) -> str:
+    """A table in Markdown, one column in bold."""
+    head, *rows = table
+    strong = head.index(bold) if bold else -1
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for row in rows:
+        cells = [f"**{cell}**" if i == strong and cell else cell for i, cell in enumerate(row)]
+        lines.append(f"| {' | '.join(cells)} |".replace("|  |", "| |"))
+    return "\n".join(lines)
+
+
+def _marked(table: Table, results: Results) -> Table:
+    head, *rows = table
+    if HERE not in head:
+        return table
+    at = head.index(HERE)
+    goals = results.goals | {"bytes per record": 1.20, "import, ms": 1.20}
+    marked = [head]
+    for row in rows:
+        over = row[at] and row[0] in goals and float(row[at]) > goals[row[0]]
+        marked.append([*row[:at], row[at] + ("!" if over else " "), *row[at + 1 :]])
+    return marked
+
+
+def _ratio(figures: dict[str, Figure], name: str, value: Callable[[Figure], float]) -> str:
+    if name not in figures:
+        return ""
+    ratio = value(figures[name]) / value(figures[BY_HAND])
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:,.0f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
