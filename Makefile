@@ -1,7 +1,7 @@
 # Every target makes the environment it needs, once: .venv holds it, the stamps in it say what is installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help test check fmt demo shop bench clean
+.PHONY: help test check fmt demo shop bench bench-full clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -18,7 +18,8 @@ help:
 	@echo 'make check   lint, format, types, import contracts'
 	@echo 'make demo    a tour over 20,000 real flights'
 	@echo 'make shop    a web shop to click through (ARGS="--port 0" takes a free port)'
-	@echo 'make bench   measure, beside hand-written redis-py (ARGS="--help" lists options)'
+	@echo 'make bench   measure beside hand-written code and other mappers, 20,000 rows (ARGS="--help" lists options)'
+	@echo 'make bench-full  the same with 336,776 rows, and how times grow'
 	@echo 'make fmt     format and fix what can be fixed'
 	@echo 'make clean   remove the environment and what the tools left'
 
@@ -45,8 +46,11 @@ shop: .venv/.shop
 bench: .venv/.bench
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+bench-full: .venv/.bench
+	@$(BIN)/python -m benchmarks --rows full $(ARGS)
+
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf .venv .venv-peers .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.made:

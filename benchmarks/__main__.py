@@ -47,7 +47,7 @@ def main() -> None:
             session.run(values(_rows(options)), _sizes(options))
         results.about["versions"] |= _versions(places)
         if not only or "import" in only:
-            results.import_ms = import_times([place.entry for place in places])
+            results.import_ms = import_times([place.entry for place in places], options.scale)
     results.about["load after"] = os.getloadavg()
     if options.json:
         options.json.write_text(json.dumps(results.to_dict(BY_HAND), indent=1) + "\n")

@@ -83,6 +83,9 @@ class Results:
     def to_dict(self, baseline: str) -> dict[str, Any]:
         """JSON, with ratios to the baseline: of time, and of processor time of client and server together."""
         given = asdict(self)
+        for by_contender in given["scaling"].values():
+            for who, points in by_contender.items():
+                by_contender[who] = {str(rows): us for rows, us in points.items()}
         for name, figures in self.operations.items():
             if base := figures.get(baseline):
                 for contender, figure in figures.items():

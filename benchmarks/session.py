@@ -29,7 +29,7 @@ CHUNK = 5000
 _BLOCKS = 8
 _BLOCK_SECONDS = 0.2
 _OPERATION_SECONDS = 6.0
-_COUNTABLE_US = 500_000  # what takes longer asks so often that counting would take minutes
+_COUNTABLE_US = 100_000  # what takes longer asks so often that counting would take minutes
 SCALED = ("get", "tag and range, ordered, 20", "the same, composite", "count of a range", "create")
 
 
@@ -160,8 +160,10 @@ class Session:
         able = [name for name in self._remotes if self._remotes[name].has(operation.method)]
         able = [name for name in able if self._agrees(operation, name, tidy=tidy)]
         samples = {name: Samples() for name in able}
-        each = max(1, round(operation.samples * self._scale / _BLOCKS))
-        for block in range(_BLOCKS + 1):
+        wanted = max(1, round(operation.samples * self._scale))
+        blocks = min(_BLOCKS, wanted)
+        each = round(wanted / blocks)
+        for block in range(blocks + 1):
             numbers = range(block * each, (block + 1) * each)
             for name in self._shuffled(able):
                 spent = sum(samples[name].waited) / 1e6
@@ -221,6 +223,7 @@ class Session:
         """Round trips and commands, one call each, through a relay and untimed."""
         for place in self._places:
             if place.entry.name in self._remotes:
+                self._say(f"counting round trips of {place.entry.name}")
                 with Relay(place.server.url) as relay:
                     try:
                         with place.open(relay.url(place.database), loop=self._loop) as remote:
@@ -262,10 +265,10 @@ class Session:
         self._say(line)
 
 
-def import_times(entries: Sequence[Entry]) -> dict[str, float]:
+def import_times(entries: Sequence[Entry], scale: float) -> dict[str, float]:
     """Milliseconds to import each contender's library in a fresh process; the median of several, in turn."""
     took: dict[str, list[float]] = {entry.name: [] for entry in entries if entry.imports}
-    for _ in range(7):
+    for _ in range(max(1, min(9, round(9 * scale)))):
         for entry in entries:
             if entry.imports:
                 code = (
