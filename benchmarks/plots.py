@@ -61,7 +61,7 @@ def _ratios(results: Results, path: Path, names: tuple[str, ...]) -> Path:
     rows = range(len(shown) - 1, -1, -1)
     for name in reversed(names):
         points = [
-            (figures[name].p50_us / figures[BY_HAND].p50_us, row)
+            (figures[name].best_us / figures[BY_HAND].best_us, row)
             for row, (_, figures) in zip(rows, shown, strict=True)
             if name in figures
         ]
@@ -71,7 +71,7 @@ def _ratios(results: Results, path: Path, names: tuple[str, ...]) -> Path:
     axes.set_yticks(list(rows), [operation for operation, _ in shown])
     axes.set_ylim(-0.7, len(shown) - 0.3)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_xlabel(f"median time, {BY_HAND} written by hand = 1; less is faster")
+    axes.set_xlabel(f"time, {BY_HAND} written by hand = 1; less is faster")
     _legend(figure, axes)
     return _saved(figure, path)
 
@@ -103,7 +103,7 @@ def _scaling(results: Results, path: Path) -> Path:
     for axes in panels[count:]:
         axes.set_axis_off()
     figure.supxlabel("rows", fontsize=9)
-    figure.supylabel("median time, us", fontsize=9)
+    figure.supylabel("time, us", fontsize=9)
     _legend(figure, panels[0])
     return _saved(figure, path)
 

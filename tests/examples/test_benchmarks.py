@@ -105,7 +105,7 @@ def test_relay_counts_exchanges_not_commands(real_url: str) -> None:
 
 
 def figures(p50: float) -> Figure:
-    return Figure(p50, p50, 1.0, p50, 0.0, 1)
+    return Figure(p50, p50, p50, 1.0, p50, 0.0, 1)
 
 
 RESULTS = Results(
