@@ -306,7 +306,10 @@ class Reader:
         return await self._finder.decide(search)
 
     async def fetch(self, reading: Reading, members: Sequence[bytes]) -> list[Found]:
-        """Those of `members` that satisfy the plan's conditions now, in the order given."""
+        """Those of `members`, in order, that satisfy the plan's conditions as the indexes say now."""
+        return await self._confirmed(reading, await self._fetch(reading, members))
+
+    async def _fetch(self, reading: Reading, members: Sequence[bytes]) -> list[Found]:
         keyspace, rows = reading.keyspace, dict[bytes, Row]()
         for partition, group in _by_partition(keyspace, members).items():
             for first in range(0, len(group), FETCHED):
@@ -316,9 +319,7 @@ class Reader:
                 search = Search(keyspace, partition, narrowed, mode=b"rows", names=reading.hash_fields)
                 async for reply in self._run(search, reading.trace):
                     rows.update(zip(reply.members, reading.whole_rows(reply.rows), strict=True))
-        return await self._confirmed(
-            reading, [(member, rows[member]) for member in members if member in rows]
-        )
+        return [(member, rows[member]) for member in members if member in rows]
 
     # How.
 
@@ -357,7 +358,7 @@ class Reader:
     ) -> tuple[list[Found], int, int]:
         """One partition's first records, what is left of the offset, and whether there are records without a value."""
         query, names = reading.query, reading.hash_fields
-        taken: list[Found] = []
+        taken: dict[bytes, Row] = {}  # one that moves ahead of the walk is met twice
         start = position(query, after)
         while True:
             search = Search(
@@ -372,24 +373,27 @@ class Reader:
             )
             tail, gone = 0, False
             async for reply in self._run(search, reading.trace):
-                kept = await self._rows_of(reading, reply)
+                kept = [each for each in await self._rows_of(reading, reply) if each[0] not in taken]
                 gone = gone or len(kept) < len(reply.members)
-                taken += kept
+                taken.update(kept)
                 tail, offset = reply.head.tail, offset - reply.head.skipped
                 if reply.members:
                     start = _position_of(query, reply)
                 search.limit, search.offset = limit - len(taken), offset
             if not gone or len(taken) >= limit:
-                return taken[:limit], offset, tail
+                return list(taken.items())[:limit], offset, tail
             # some of what was found is gone: look behind it for as many more
 
     async def _rows_of(self, reading: Reading, reply: Reply) -> list[Found]:
         """The records of one reply of a walk; without those that have moved or gone since."""
         if len(reply.rows) == len(reply.members):
-            found = list(zip(reply.members, reading.whole_rows(reply.rows), strict=True))
-            return await self._confirmed(reading, found)
+            seen = list(zip(reply.members, reading.whole_rows(reply.rows), strict=True))
+            found = await self._confirmed(reading, seen)
+            if found is seen:
+                return found
+        else:
+            found = await self._read_all(reading, reply.members)
         places = dict(zip(reply.members, reply.keys, strict=True))
-        found = await self._read_all(reading, reply.members)
         wanted = columns(reading.query.selection.order)
         return [
             (member, row)
@@ -595,8 +599,12 @@ class Reader:
             return found
         rows = {member: keyspace.whole(member, row) for member, row in found}
         doubtful = [member for member, row in rows.items() if row is None]
-        rows.update(zip(doubtful, await self.load(keyspace, doubtful), strict=True))
-        self.missing.update((keyspace, member) for member in doubtful if rows[member] is None)
+        # one that is there by now may be another than was found: the conditions are tested again
+        again = self._read if reading.mode == b"few" else self._fetch
+        for member, row in await again(reading, doubtful):
+            rows[member] = keyspace.whole(member, row)
+            if rows[member] is None:
+                self.missing.add((keyspace, member))
         return [(member, row) for member, row in rows.items() if row is not None]
 
 

@@ -28,8 +28,8 @@ class Meanwhile:
         return getattr(self._inner, name)
 
     async def commands(self, commands: Any, *, retry: bool = False) -> list[Any]:
-        while self._changes:
-            await self._changes.pop()()
+        if self._changes:
+            await self._changes.pop(0)()
         return await self._inner.commands(commands, retry=retry)
 
 
@@ -75,3 +75,35 @@ async def test_a_record_that_lacks_its_field_is_judged_by_the_index(items: Datab
     left = _meanwhile(items, drop)
     assert len(await Item.objects.find(Item.color == "red")) == 300
     assert left == []
+
+
+async def test_a_record_made_anew_meanwhile_is_judged_as_it_is(items: Database) -> None:
+    async def delete() -> None:
+        await items.redis.delete(b"{item}:r:8")  # by another program: the index still lists it
+
+    async def make_anew() -> None:
+        await Item(id=8, size=8, color="blue").save()
+
+    left = _meanwhile(items, delete, make_anew)
+    found = [each.id for each in await Item.objects.find(Item.color == "red", Item.size < 200)]
+    assert left == []
+    assert found == [n for n in range(200) if n != 8]
+
+
+async def test_a_record_that_moves_ahead_of_a_walk_is_in_the_answer_once(items: Database) -> None:
+    items.backend.reader.budget.entries = 40
+    calls = 0
+
+    class Moving(Meanwhile):
+        async def call(self, script: Any, keys: Any, args: Any) -> Any:
+            nonlocal calls
+            calls += script.name == "find"
+            if script.name == "find" and calls == 3:
+                await Item.objects.find(Item.id == 3).update(size=250)
+            return await self._inner.call(script, keys, args)
+
+    items.backend.between = lambda transport: Moving(transport, [])
+    found = [each.id for each in await Item.objects.find().order_by(Item.size).limit(290)]
+    assert calls > 3
+    assert len(found) == len(set(found)) == 290
+    assert [n for n in found if n != 3] == sorted(set(found) - {3})
