@@ -6,8 +6,9 @@ import argparse
 import asyncio
 import os
 import socket
+import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import uvicorn
@@ -24,18 +25,22 @@ def main() -> None:
         folder = Path(options.folder or stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
         if not os.environ.get("REDISOM_URL") and not asyncio.run(served()):
-            print(
-                "There is no redis-server to start: going on in memory. It shows the same, without the memory figures."
-            )
+            print("There is no redis-server to start: going on in memory, without the figures of memory.")
             stack.enter_context(db.override("memory://shop"))
         primary = Primary(folder / "primary.db", delay=options.delay / 1000)
-        listening = stack.enter_context(socket.create_server((options.host, options.port)))
+        try:
+            listening = stack.enter_context(socket.create_server((options.host, options.port)))
+        except OSError as error:
+            sys.exit(
+                f"{options.host}:{options.port} cannot be listened at ({error.strerror}): choose another --port"
+            )
         print(
             f"The shop is open at http://{options.host}:{listening.getsockname()[1]}  (Ctrl-C closes it)",
             flush=True,
         )
         config = uvicorn.Config(create_app(primary), log_level="warning", access_log=False)
-        uvicorn.Server(config).run([listening])
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run([listening])
 
 
 async def served() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -34,9 +35,10 @@ def running(*options: str, **environment: str) -> Iterator[str]:
         _wait_for(found[0])
         yield found[0]
     finally:
-        program.terminate()
-        program.wait(20)
+        program.send_signal(signal.SIGINT)
+        status = program.wait(20)
         program.stdout.close()
+    assert status == 0
 
 
 def _wait_for(address: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +21,7 @@ from examples.shop.models import Order, Product, Session, beginnings_of, db, out
 from examples.shop.primary import Primary
 from examples.shop.shop import Shop
 from redisom_lite.testing import faults
-from tests.examples.shop_program import running
+from tests.examples.shop_program import ROOT, running
 
 TIN = "limited-tin"
 TINS = 100
@@ -294,3 +297,17 @@ async def test_shop_runs_on_its_own_and_stops() -> None:
             assert reply.json()["total"] == 1
             assert (await bought(visitor, earl_grey=1)).status_code == 201
             assert (await visitor.get("/api/figures")).json()["memory_used"] > 0
+
+
+def test_port_that_is_taken_is_said_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "examples.shop", "--port", port],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert "choose another --port" in done.stderr
+    assert "Traceback" not in done.stderr
