@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from pydantic import BaseModel
@@ -37,23 +36,15 @@ class Figures(BaseModel):
 
 async def figures(shop: Shop) -> Figures:
     """The figures of this moment."""
-    products, pieces, visitors, orders, waiting, leased, best, (used, weights) = await asyncio.gather(
-        Product.objects.find().count(),
-        Product.objects.find().sum(Product.stock),
-        Session.objects.find().count(),
-        Order.objects.find().count(),
-        outbox.len(),
-        outbox.leased(),
-        bestsellers.top(5),
-        _memory(),
-    )
+    best = await bestsellers.top(5)
     sold = await Product.objects.get_many(sku for sku, _ in best)
+    used, weights = await _memory()
     return Figures(
-        products=products,
-        pieces=pieces,
-        visitors=visitors,
-        orders=orders,
-        unrecorded=waiting + leased,
+        products=await Product.objects.find().count(),
+        pieces=await Product.objects.find().sum(Product.stock),
+        visitors=await Session.objects.find().count(),
+        orders=await Order.objects.find().count(),
+        unrecorded=await outbox.len() + await outbox.leased(),
         bestsellers=[
             Bestseller(name=product.name, sold=int(count))
             for product, (_, count) in zip(sold, best, strict=True)

@@ -68,7 +68,7 @@ class Order(Model):
 
     id: Key[str] = Field(default_factory=new_id)
     placed: Range[datetime] = Field(default_factory=lambda: datetime.now(UTC))
-    recorded: Tag[bool] = False
+    recorded: Tag[bool] = Field(default=False)
     lines: list[Line]
 
     @computed_field

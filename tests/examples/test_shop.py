@@ -304,6 +304,7 @@ def test_port_that_is_taken_is_said_so() -> None:
         port = str(taken.getsockname()[1])
         done = subprocess.run(
             [sys.executable, "-m", "examples.shop", "--port", port],
+            cwd=ROOT,
             capture_output=True,
             text=True,
             timeout=60,
