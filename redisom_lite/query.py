@@ -109,7 +109,10 @@ class Query(Generic[M]):
         return self.all().__await__()
 
     async def all(self) -> list[M]:
-        """Every record, in order. Records are read whole; one round trip for each budget of server work."""
+        """Every record, in order. Records are read whole; one round trip for each budget of server work.
+
+        Redis: one EVALSHA for what fits a budget; more than 24 records (of a limit up to 100: none) HMGETs besides.
+        """
         site = self._site()
         made: dict[bytes, M] = {}
         key = site.schema.key.position
