@@ -3,8 +3,8 @@
 Calls of one event loop that met over a key go on one after the other (`engine/turns.py`): they would only make each
 other fail. From the third run on there are pauses, which double, with full jitter, for competitors elsewhere.
 
-A run that lost its connection without effect is one in vain too. It is no conflict: when the runs are used up, or the
-server stays away for as long as a step may take, the caller learns of the connection.
+A run that lost its connection without effect is repeated too. It is no conflict: when the runs are used up, or the
+server stays away for half of what a step may take (a step waits for it by itself), the caller learns of the connection.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ async def _until_it_holds(
     once: Callable[[Turn], Awaitable[T]], turn: Turn, retries: int, backoff: float, timeout: float
 ) -> T:
     now = asyncio.get_running_loop().time
+    lost_since: float | None = None
     for attempt in range(retries + 1):
         began = now()
         try:
@@ -100,9 +101,11 @@ async def _until_it_holds(
             if attempt == retries:
                 raise _conflict(attempt + 1, stale.keys) from None
             turn.claim(stale.keys)
+            lost_since = None
         except BackendError as error:
-            in_vain = error.outcome == "none" and is_transient(error) and now() - began < timeout
-            if attempt == retries or not in_vain:
+            lost_since = began if lost_since is None else lost_since
+            soon = now() - lost_since < timeout / 2
+            if attempt == retries or error.outcome != "none" or not is_transient(error) or not soon:
                 raise
         if attempt:
             await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, backoff * 2 ** min(attempt, 30))))

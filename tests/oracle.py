@@ -43,28 +43,34 @@ async def check(db: Any, *models: Any) -> None:
 
 async def _read(redis: Any) -> tuple[Contents, dict[bytes, int], int]:
     seconds, micros = await redis.time()
-    contents: Contents = {}
+    now = seconds * 1000 + micros // 1000
+    found = await redis.keys("*")
+    kinds = await _at_once(redis, [("type", key) for key in found])
+    reads = {key: _READ[kind](key) for key, kind in zip(found, kinds, strict=True) if kind in _READ}
+    replies = await _at_once(redis, [*reads.values(), *(("pttl", key) for key in reads)])
+    contents: Contents = {key: kind for key, kind in zip(found, kinds, strict=True) if kind not in _READ}
+    contents = {key: kind for key, kind in contents.items() if kind != b"none"}  # it has just expired
     deadlines: dict[bytes, int] = {}
-    for key in await redis.keys("*"):
-        kind = await redis.type(key)
-        match kind:
-            case b"hash":
-                contents[key] = await redis.hgetall(key)
-            case b"set":
-                contents[key] = await redis.smembers(key)
-            case b"zset":
-                contents[key] = dict(await redis.zrange(key, 0, -1, withscores=True))
-            case b"none":
-                continue  # it has just expired
-            case _:
-                contents[key] = kind
-        if not contents[key]:
-            del contents[key]
-            continue
-        left = await redis.pttl(key)
-        if left > 0:
-            deadlines[key] = seconds * 1000 + micros // 1000 + left
-    return contents, deadlines, seconds * 1000 + micros // 1000
+    for key, holds, left in zip(reads, replies[: len(reads)], replies[len(reads) :], strict=True):
+        if holds:
+            contents[key] = dict(holds) if isinstance(holds, list) else holds
+            if left > 0:
+                deadlines[key] = now + left
+    return contents, deadlines, now
+
+
+_READ: dict[bytes, Any] = {
+    b"hash": lambda key: ("hgetall", key),
+    b"set": lambda key: ("smembers", key),
+    b"zset": lambda key: ("zrange", key, 0, -1, False, True),
+}
+
+
+async def _at_once(redis: Any, commands: list[tuple[Any, ...]]) -> list[Any]:
+    async with redis.pipeline(transaction=False) as pipe:
+        for name, *args in commands:
+            getattr(pipe, name)(*args)
+        return await pipe.execute()
 
 
 def _compare(schema: ModelSchema, base: bytes, mine: Contents, ends: dict[bytes, int], now: int) -> list[str]:

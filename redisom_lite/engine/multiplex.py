@@ -327,8 +327,7 @@ class MultiplexedServer:
         return wire
 
     async def _open(self, deadline: float) -> Wire:
-        if self._closed:
-            raise failure.closed(self._where)
+        self._refuse_if_closed()
         connection = await self._connector.connect(deadline)
         wire = Wire(self._loop, self._where)
         try:
@@ -336,9 +335,16 @@ class MultiplexedServer:
         except Exception as error:  # the transport may be gone again already
             abandon_connection(connection)
             raise failure.lost(self._where, "none", error) from error
+        if self._closed:  # while it was being opened
+            wire.close()
+        self._refuse_if_closed()
         if not wire.open:
             raise failure.lost(self._where, "none", None)
         return wire
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise failure.closed(self._where)
 
     async def lines(self, key: bytes | None, deadline: float) -> Lines:
         return self._lines

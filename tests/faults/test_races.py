@@ -146,70 +146,6 @@ async def _expire(sku: str, dice: random.Random) -> None:
 _ACTIONS: list[Action] = [_insert, _replace, _replace_for_a_while, _change, _delete, _inc, _expire]
 
 
-Commands = list[Callable[[], Awaitable[Any]]]
-
-
-def _writers() -> tuple[Commands, ...]:
-    """Three writers, each with commands on the one record; each command is one step on the server."""
-    held: dict[str, Product] = {}
-
-    async def load() -> None:
-        found = await Product.objects.get_or_none("a")
-        if found is not None:
-            held["it"] = found
-
-    async def change() -> None:
-        if "it" in held:
-            held["it"].category, held["it"].weight, held["it"].ean = "changed", None, "2"
-            await held["it"].save()
-
-    async def add() -> None:
-        if "it" in held:
-            await held["it"].inc(stock=1)
-
-    async def expire() -> None:
-        if "it" in held:
-            await held["it"].expire(60)
-
-    inserter: Commands = [
-        lambda: Product(sku="a", category="first", tags={"x", "y"}, weight=1.0, ean="1").insert(),
-        lambda: Product(sku="a", category="second", tags={"y", "z"}, stock=5).save(),
-        lambda: Product(sku="a", category="first", weight=None, ean="2").insert(),
-    ]
-    holder: Commands = [load, change, add, expire]
-    deleter: Commands = [
-        lambda: Product.objects.delete("a"),
-        lambda: Product(sku="a", category="third", ean="3").save(ttl=60),
-        lambda: Product.objects.save_many([Product(sku="a", tags={"z"}), Product(sku="b", ean="1")]),
-        lambda: Product.objects.delete("a"),
-    ]
-    return inserter, holder, deleter
-
-
-def _schedules() -> list[tuple[int, ...]]:
-    return _interleaved([len(commands) for commands in _writers()])
-
-
-def _interleaved(sizes: list[int]) -> list[tuple[int, ...]]:
-    if not any(sizes):
-        return [()]
-    return [
-        (writer, *rest)
-        for writer, size in enumerate(sizes)
-        if size
-        for rest in _interleaved([left - (number == writer) for number, left in enumerate(sizes)])
-    ]
-
-
-@pytest.mark.parametrize("part", [pytest.param(1.0, marks=pytest.mark.slow), 0.01])
-async def test_every_interleaving_of_three_writers_leaves_every_index_right(
-    db: Database, part: float
-) -> None:
-    schedules = _schedules()
-    for schedule in random.Random(4).sample(schedules, int(len(schedules) * part)):
-        await _play(db, schedule)
-
-
 @pytest.mark.slow
 async def test_five_thousand_schedules_with_expiry_leave_every_index_right(db: Database) -> None:
     dice = random.Random(7)
@@ -218,11 +154,3 @@ async def test_five_thousand_schedules_with_expiry_leave_every_index_right(db: D
             await _tolerant(dice.choice(_ACTIONS)("a" if dice.random() < 0.7 else "b", dice))
         await oracle.check(db, Product)
         await db.redis.flushall()
-
-
-async def _play(db: Database, schedule: tuple[int, ...]) -> None:
-    left = [iter(commands) for commands in _writers()]
-    for writer in schedule:
-        await _tolerant(next(left[writer])())
-    await oracle.check(db, Product)
-    await Product.objects.delete_many(["a", "b"])
