@@ -382,7 +382,7 @@ async def test_request_of_fifty_megabytes_arrives(proxy: Proxy, multiplex: bool)
 
 
 async def test_requests_faster_than_the_line_wait_in_order_and_in_bounds(proxy: Proxy) -> None:
-    transport = open_transport(parse(proxy.url))
+    transport = open_transport(parse(proxy.url), timeout=60)
     assert isinstance(transport, StepTransport)
     await transport.call(ECHO, [b"k"], ["warm"])
     wire: Any = transport._endpoint._wire  # type: ignore[attr-defined] # to look at its buffer

@@ -89,7 +89,7 @@ def test_tls_through_several_loops_works_and_leaves_nothing(tls: tuple[str, Path
 
 @kinds
 async def test_tls_without_trust_is_unavailable(tls: tuple[str, Path], multiplex: bool) -> None:
-    transport = open_transport(parse(tls[0]), timeout=3, multiplex=multiplex)
+    transport = open_transport(parse(tls[0]), timeout=30, multiplex=multiplex)
     with pytest.raises(UnavailableError, match="certificate") as caught:
         await transport.commands([("PING",)])
     assert caught.value.outcome == "none"

@@ -10,6 +10,7 @@ import random
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 from benchmarks.data import full_rows, sample_rows
@@ -149,11 +150,11 @@ async def compare(lite: sqlite3.Connection, *, seed: int, queries: int) -> int:
 async def main(rows: Iterable[dict[str, str]], url: str = "embedded://", *, queries: int = 200) -> int:
     """Load both, and compare."""
     records = list(flights(rows))
-    lite = table(records)
-    async with Database(url) as db:
-        db.bind(Flight)
-        await Flight.objects.save_many(records)
-        return await compare(lite, seed=1, queries=queries)
+    with closing(table(records)) as lite:
+        async with Database(url) as db:
+            db.bind(Flight)
+            await Flight.objects.save_many(records)
+            return await compare(lite, seed=1, queries=queries)
 
 
 if __name__ == "__main__":
