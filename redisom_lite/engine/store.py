@@ -17,7 +17,6 @@ from redisom_lite.engine.reader import Reader
 from redisom_lite.engine.transport import Transport
 from redisom_lite.engine.writer import Writer
 from redisom_lite.errors import BackendError, DeclarationError, NotBoundError, RedisomError
-from redisom_lite.schema import mutations
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.model_schema import ModelSchema
 from redisom_lite.schema.record import Record
@@ -57,8 +56,11 @@ class Backend:
         with suppress(BackendError):
             for keyspace, partition in overdue:
                 await self.writer.sweep(keyspace, partition, keyspace.schema.step)
+            gone: dict[tuple[Keyspace, int], list[bytes]] = {}
             for keyspace, member in missing:
-                await self.writer.apply([(keyspace, mutations.look(member, keyspace.tags))], each=True)
+                gone.setdefault((keyspace, keyspace.partition(member)), []).append(member)
+            for (keyspace, _), members in gone.items():
+                await self.writer.look(keyspace, members)
 
 
 class Store:

@@ -12,6 +12,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Final
@@ -20,6 +21,7 @@ from redisom_lite.engine.declare import declare
 from redisom_lite.engine.policy import warn_of_eviction
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.transport import Transport
+from redisom_lite.engine.upkeep import Upkeep
 from redisom_lite.errors import (
     AlreadyExistsError,
     BackendError,
@@ -27,6 +29,7 @@ from redisom_lite.errors import (
     ConstraintError,
     DeclarationError,
     NotFoundError,
+    OutOfMemoryError,
     RedisomError,
     UniqueError,
 )
@@ -36,6 +39,7 @@ from redisom_lite.schema.mutations import Mutation, look
 Change = tuple[Keyspace, Mutation]
 
 _SWEPT_PER_STEP: Final = 16
+_CLEANED_WHEN_FULL: Final = 4
 _ACKNOWLEDGED_PER_STEP: Final = 32
 _REMEMBERED: Final = 60.0  # seconds, or four timeouts when that is longer
 
@@ -68,6 +72,7 @@ class Writer:
         self._acknowledged: dict[bytes, deque[bytes]] = {}
         self._count = count()
         self._process = (0, b"")
+        self._upkeep = Upkeep(transport)
 
     async def apply(
         self, changes: Sequence[Change], *, each: bool = False, sweep: int = _SWEPT_PER_STEP
@@ -78,13 +83,45 @@ class Writer:
         failures returned.
         """
         step = Step(changes, each=each, sweep=sweep)
-        applied = await self._send(step)
+        applied = await self._send_with_room(step)
         if applied.failures and await self.bury(step, applied.failures):
             applied = await self._again(step, applied) if each else await self._send(step)
         if applied.failures and not each:
             first = applied.failures[0]
             raise error_of(step.keyspace_of(first), first)
+        for keyspace, partition in step.models:
+            if self._upkeep.due(keyspace, partition, len(changes)):
+                with suppress(BackendError):  # what was to be written has been
+                    await self._clean(keyspace, partition)
         return applied
+
+    async def _send_with_room(self, step: Step) -> Applied:
+        """Send a step; on a full server once more, when entries of evicted records could be cleaned away."""
+        try:
+            return await self._send(step)
+        except OutOfMemoryError:
+            evictable = [place for place in step.models if place[0].schema.evictable]
+            cleaned = 0
+            for keyspace, partition in evictable:
+                for _ in range(_CLEANED_WHEN_FULL):
+                    cleaned += await self._clean(keyspace, partition)
+            if not cleaned:
+                raise
+            return await self._send(step)
+
+    async def _clean(self, keyspace: Keyspace, partition: int) -> int:
+        """Clean up after evicted records that a sample shows; how many."""
+        gone = await self._upkeep.gone(keyspace, partition)
+        return await self.look(keyspace, gone)
+
+    async def look(self, keyspace: Keyspace, members: Sequence[bytes]) -> int:
+        """Clean up after records of one partition that are gone; how many."""
+        cleaned = 0
+        for first in range(0, len(members), keyspace.schema.step):
+            part = members[first : first + keyspace.schema.step]
+            step = Step([(keyspace, look(member, keyspace.tags)) for member in part], each=True)
+            cleaned += sum((await self._send(step)).results)
+        return cleaned
 
     async def _again(self, step: Step, applied: Applied) -> Applied:
         """Try once more what failed of a step, and only that: the rest has been written."""

@@ -23,6 +23,8 @@ end
 local function remove(entry)
   if kind == 't' then
     redis.call('SREM', key, entry)
+    -- its listing goes with a set's last member
+    if redis.call('EXISTS', key) == 0 then redis.call('HDEL', base .. ':v:' .. name, payload) end
   elseif hash then
     redis.call('HDEL', key, entry)
   else
