@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from examples.shop.models import Order, Product, Session, bestsellers, db, outbox
-from examples.shop.shop import Shop
+from examples.shop.shop import Shop, searches
 from redisom_lite import memory
 from redisom_lite.errors import BackendError
 
@@ -51,7 +51,10 @@ async def figures(shop: Shop) -> Figures:
             if product
         ],
         primary_calls=shop.primary.calls,
-        caches={},
+        caches={
+            "product details": (await shop.details_cache.stats()).to_dict(),
+            "searches": (await searches.stats()).to_dict(),
+        },
         memory_used=used,
         bytes_by_model=weights,
     )

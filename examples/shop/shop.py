@@ -24,6 +24,7 @@ from examples.shop.models import (
     words_of,
 )
 from examples.shop.primary import Details, Primary, Sale
+from redisom_lite.cache import Cache
 from redisom_lite.errors import BackendError
 from redisom_lite.query import Query
 from redisom_lite.transaction import Transaction
@@ -55,10 +56,25 @@ class Search(BaseModel):
     after: str | None = None
 
 
+class Item(BaseModel):
+    """What a list shows of a product."""
+
+    sku: str
+    name: str
+    category: str
+    tags: list[str]
+    price: Decimal
+    stock: int
+
+    @classmethod
+    def of(cls, product: Product) -> Item:
+        return cls(**product.model_dump(exclude={"tags"}), tags=sorted(product.tags))
+
+
 class Found(BaseModel):
     """A page of products, the cursor of the next, and how many there are of what."""
 
-    items: list[Product]
+    items: list[Item]
     next: str | None
     total: int
     categories: dict[str, int]
@@ -70,7 +86,25 @@ class Cart(BaseModel):
 
     lines: list[Line]
     total: Decimal
-    viewed: list[Product]
+    viewed: list[Item]
+
+
+searches = Cache(db, "searches", ttl="5m")
+
+
+@searches(depends_on=[Product])  # dropped by the next write of any product: a sale, a price
+async def search(wanted: Search) -> Found:
+    """Products that satisfy everything, a page of them."""
+    order = {"name": Product.name.asc(), "price": Product.price.asc(), "-price": Product.price.desc()}
+    everything, of_category = matching(wanted), matching(wanted, any_category=True)
+    page, total, tags, categories = await asyncio.gather(
+        everything.order_by(order[wanted.order]).page(size=12, after=wanted.after),
+        everything.count(),
+        everything.facets(Product.tags),
+        of_category.facets(Product.category),
+    )
+    items = [Item.of(product) for product in page.items]
+    return Found(items=items, next=page.next, total=total, categories=categories, tags=tags)
 
 
 class Shop:
@@ -78,6 +112,8 @@ class Shop:
 
     def __init__(self, primary: Primary) -> None:
         self.primary = primary
+        self.details_cache = Cache(db, "details", ttl="1h", stale="1d", negative="30s")
+        self._details = self.details_cache(key="{sku}")(primary.details)
         self._till = asyncio.Lock()
 
     @asynccontextmanager
@@ -114,20 +150,15 @@ class Shop:
     # Looking.
 
     async def search(self, wanted: Search) -> Found:
-        """Products that satisfy everything, a page of them."""
-        order = {"name": Product.name.asc(), "price": Product.price.asc(), "-price": Product.price.desc()}
-        everything, of_category = matching(wanted), matching(wanted, any_category=True)
-        page, total, tags, categories = await asyncio.gather(
-            everything.order_by(order[wanted.order]).page(size=12, after=wanted.after),
-            everything.count(),
-            everything.facets(Product.tags),
-            of_category.facets(Product.category),
-        )
-        return Found(items=page.items, next=page.next, total=total, categories=categories, tags=tags)
+        """Products that satisfy everything, a page of them; from the cache, while no product changes."""
+        return await search(wanted)
 
     async def details(self, sku: str) -> Details:
-        """All there is to know of a product."""
-        found = await self.primary.details(sku)
+        """All there is to know of a product. The primary database is asked once, however many ask here.
+
+        While it is away, visitors get what it said in the last day.
+        """
+        found = await self._details(sku)
         if found is None:
             raise NoSuchProductError("there is no such product")
         return found
@@ -158,7 +189,9 @@ class Shop:
             if sku in products
         ]
         total = sum((line.quantity * line.price for line in lines), Decimal(0))
-        return Cart(lines=lines, total=total, viewed=[products[sku] for sku in viewed if sku in products])
+        return Cart(
+            lines=lines, total=total, viewed=[Item.of(products[sku]) for sku in viewed if sku in products]
+        )
 
     async def put(self, visitor: Session, sku: str, quantity: int) -> Session:
         """Have so many of a product in a visitor's cart; 0 takes it out."""
@@ -185,6 +218,7 @@ class Shop:
         """Give a product another price, for good and at once."""
         if not await self.primary.change(sku, price=price):
             raise NoSuchProductError("there is no such product")
+        await self._details.delete(sku)
         product = await Product.objects.get(sku)
         return await product.update(price=price)
 

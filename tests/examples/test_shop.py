@@ -123,6 +123,50 @@ async def test_details_come_from_the_primary_database(visitor: httpx.AsyncClient
     assert (await visitor.get("/api/products/none")).status_code == 404
 
 
+# Caches
+
+
+async def test_details_are_asked_of_the_primary_database_once(
+    app: FastAPI, visitor: httpx.AsyncClient, primary: Primary
+) -> None:
+    before = primary.calls
+    replies = await asyncio.gather(*(app.state.shop.details("sencha") for _ in range(200)))
+    assert {reply.name for reply in replies} == {"Sencha Fukamushi"}
+    assert primary.calls == before + 1
+    for _ in range(3):
+        assert (await visitor.get("/api/products/none")).status_code == 404
+    assert primary.calls == before + 2
+    caches = (await visitor.get("/api/figures")).json()["caches"]
+    assert caches["product details"]["loads"] == 2
+
+
+async def test_details_seen_before_are_there_while_the_primary_database_is_away(
+    visitor: httpx.AsyncClient, primary: Primary
+) -> None:
+    await visitor.get("/api/products/sencha")
+    primary.close()
+    assert (await visitor.get("/api/products/sencha")).json()["name"] == "Sencha Fukamushi"
+
+
+async def test_searches_are_cached_until_a_product_changes(visitor: httpx.AsyncClient) -> None:
+    async def loads() -> int:
+        caches = (await visitor.get("/api/figures")).json()["caches"]
+        return int(caches["searches"]["loads"])
+
+    asked = {"tags": ["green", "mild"]}
+    for _ in range(5):
+        assert await found(visitor, **asked) == ["longjing"]
+    assert await loads() == 1
+    await bought(visitor, longjing=14)
+    reply = await visitor.get("/api/products", params=asked)
+    assert reply.json()["items"][0]["stock"] == 0
+    assert await loads() == 2
+    await visitor.patch("/api/products/longjing", json={"price": "20"})
+    reply = await visitor.get("/api/products", params=asked)
+    assert reply.json()["items"][0]["price"] == "20"
+    assert await loads() == 3
+
+
 # Visitors and carts
 
 

@@ -136,6 +136,17 @@ async def test_new_price_shows_at_once(page: Any) -> None:
     await expect(page.locator(".card .price")).to_have_text("€3.30")
 
 
+async def test_live_figures_tell_of_caches_and_memory(page: Any) -> None:
+    for _ in range(2):
+        await page.get_by_role("button", name="Darjeeling First Flush", exact=True).first.click()
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        await page.keyboard.press("Escape")
+    await expect(page.locator("#caches")).to_contain_text(
+        re.compile(r"Cache of product details.*[1-9]\d* hits")
+    )
+    await expect(page.locator("#figures")).to_contain_text(re.compile(r"Memory of Redis[\d.]+ MB"))
+
+
 async def test_everything_that_can_be_used_has_a_name(page: Any) -> None:
     await page.get_by_role("button", name="Assam Mokalbari", exact=True).click()
     await page.get_by_role("button", name="Add to cart").click()

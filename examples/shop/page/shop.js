@@ -258,7 +258,7 @@ function cache([name, stats]) {
   row.append(element("span", `Cache of ${name}`), element("strong", `${Math.round(stats.hit_rate * 100)} % hits`));
   const meter = element("progress", undefined, { max: 1, value: stats.hit_rate });
   meter.setAttribute("aria-label", `Share of hits of the cache of ${name}`);
-  made.append(row, meter, element("p", `${stats.hits} hits, ${stats.misses} misses, a load takes ${(stats.mean_load * 1000).toFixed(0)} ms`, { className: "note" }));
+  made.append(row, meter, element("p", `${stats.hits} hits, ${stats.loads} loads of ${(stats.mean_load * 1000).toFixed(0)} ms`, { className: "note" }));
   return made;
 }
 
