@@ -115,15 +115,16 @@ class Query(Generic[M]):
         """
         site = self._site()
         made: dict[bytes, M] = {}
+        hydrate = site.hydrating()
         key = site.schema.key.position
 
         def early(found: Iterable[tuple[bytes, Row]]) -> None:
             for member, row in found:
                 if row[key] is not None:
-                    made[member] = site.object(row)
+                    made[member] = hydrate(row)
 
         found = await _rows(site, self._select, early=early)
-        return [made[member] if member in made else site.object(row) for member, row in found]
+        return [made[member] if member in made else hydrate(row) for member, row in found]
 
     async def first(self) -> M | None:
         """The first record, or None."""
@@ -321,8 +322,9 @@ class Query(Generic[M]):
         site = self._site()
         specs = columns(self._select.order)
         found: list[tuple[M, After]] = []
+        hydrate = site.hydrating()
         for member, row in await _rows(site, replace(self._select, limit=limit, offset=offset), after=after):
-            record = site.object(row)
+            record = hydrate(row)
             found.append((record, After(member, tuple(_text(spec, row, state_of(record)) for spec in specs))))
         return found
 

@@ -5,12 +5,12 @@ What managers and objects share; everything they send goes through here, and it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from redisom_lite.engine.hydrate import hydrate
+from redisom_lite.engine.hydrate import hydrating
 from redisom_lite.engine.store import Store
 from redisom_lite.engine.writer import Applied, Change
 from redisom_lite.errors import NotFoundError, QueryError, RedisomError
@@ -96,10 +96,10 @@ class Site(Generic[M]):
     async def objects(self, members: Sequence[bytes]) -> list[M | None]:
         """Objects by key, in order, None where there is no record; lifetimes renewed when the manager slides."""
         if self.sliding or len(members) == 1:
-            return [None if row is None else self.object(row) for row in await self.load(members)]
+            return self._made(await self.load(members))
         made: list[M | None] = []
         async for rows in self.store.backend.reader.parts(self.keyspace, members):
-            made += [None if row is None else self.object(row) for row in rows]
+            made += self._made(rows)
         return made
 
     async def commands(self, commands: Sequence[Sequence[bytes]]) -> list[Any]:
@@ -110,5 +110,13 @@ class Site(Generic[M]):
                 raise reply
         return replies
 
+    def _made(self, rows: Sequence[Row | None]) -> list[M | None]:
+        hydrate = self.hydrating()
+        return [None if row is None else hydrate(row) for row in rows]
+
+    def hydrating(self) -> Callable[[Row], M]:
+        """What makes objects of rows; for many, made once."""
+        return hydrating(self.model, self.keyspace, self.manager)
+
     def object(self, row: Row) -> M:
-        return hydrate(self.model, self.keyspace, row, self.manager)
+        return self.hydrating()(row)

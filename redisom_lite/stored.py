@@ -11,7 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from redisom_lite.engine.hydrate import hydrate
+from redisom_lite.engine.hydrate import hydrating
 from redisom_lite.errors import QueryError
 from redisom_lite.manager import manager_of
 from redisom_lite.saving import advance, insert_mutation, key_changed, save_mutation, written
@@ -144,7 +144,7 @@ class Stored(Record):
         (row,) = await site.load([site.member(self)])
         if row is None:
             raise site.not_found()
-        fresh = hydrate(type(self), site.keyspace, row, site.manager)
+        fresh = hydrating(type(self), site.keyspace, site.manager)(row)
         vars(self).clear()
         vars(self).update(fresh.__dict__)
         for slot in ("__pydantic_fields_set__", "__pydantic_extra__"):

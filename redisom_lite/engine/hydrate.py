@@ -6,6 +6,7 @@ A loaded object remembers the row it came from, so that a save writes only what 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pydantic_core import ValidationError
@@ -17,28 +18,31 @@ from redisom_lite.schema.record import Record, State, set_state
 R = TypeVar("R", bound=Record)
 
 
-def hydrate(model: type[R], keyspace: Keyspace, row: list[bytes | None], manager: object) -> R:
-    """The object a row stands for; `DecodeError` names the key and the field whose text is none of its type."""
+def hydrating(model: type[R], keyspace: Keyspace, manager: object) -> Callable[[list[bytes | None]], R]:
+    """What makes objects of rows; `DecodeError` names the key and the field whose text is none of its type."""
     schema, names = keyspace.schema, keyspace.field_names
-    width = len(names)
-    stored = row[:width]
-    texts: dict[str, Any] = dict(zip(names, stored, strict=True))
-    gaps: list[str] = []
-    if None in stored:
-        nulls = (row[width] or b"").split(b",")
-        gaps = [name for name, text in texts.items() if text is None and name.encode() not in nulls]
+    width, versioned, validate = len(names), schema.versioned, schema.hydrator.validate_python
+
+    def hydrate(row: list[bytes | None]) -> R:
+        stored = row[:width]
+        texts: dict[str, Any] = dict(zip(names, stored, strict=True))
+        gaps: list[str] = []
+        if None in stored:
+            nulls = (row[width] or b"").split(b",")
+            gaps = [name for name, text in texts.items() if text is None and name.encode() not in nulls]
+            for name in gaps:
+                del texts[name]
+        try:
+            record: R = validate(texts, by_alias=False, by_name=True)
+        except ValidationError as error:
+            raise _decode_error(model, keyspace, row, error) from error
         for name in gaps:
-            del texts[name]
-    try:
-        record: R = schema.hydrator.validate_python(texts, by_alias=False, by_name=True)
-    except ValidationError as error:
-        raise _decode_error(model, keyspace, row, error) from error
-    for name in gaps:
-        spec, value = schema.by_name[name], record.__dict__[name]
-        stored[spec.position] = None if value is None else spec.codec.encode(value)
-    version = int(row[width + 1] or 0) if schema.versioned else None
-    set_state(record, State(stored, version, manager))
-    return record
+            spec, value = schema.by_name[name], record.__dict__[name]
+            stored[spec.position] = None if value is None else spec.codec.encode(value)
+        set_state(record, State(stored, int(row[width + 1] or 0) if versioned else None, manager))
+        return record
+
+    return hydrate
 
 
 def _decode_error(

@@ -144,7 +144,7 @@ class Reader:
                 ahead.cancel()
 
     async def _load(self, keyspace: Keyspace, members: Sequence[bytes]) -> list[Row | None]:
-        commands = OnEachKey(b"HMGET", [keyspace.record_key(member) for member in members], keyspace.names)
+        commands = OnEachKey(b"HMGET", keyspace.record_keys(members), keyspace.names)
         replies = _unrefused(await self._transport().commands(commands, retry=True))
         return [keyspace.whole(member, row) for member, row in zip(members, replies, strict=True)]
 
@@ -156,7 +156,7 @@ class Reader:
         for partition, group in _by_partition(keyspace, members).items():
             for first in range(0, len(group), FETCHED):
                 part = group[first : first + FETCHED]
-                keys = [keyspace.record_key(member) for member in part]
+                keys = keyspace.record_keys(part)
                 args: list[Arg] = [keyspace.bases[partition], ttl_ms, *part, *keyspace.names]
                 reply = await self._transport().call(load("slide"), keys, args)
                 rows.update((m, row and keyspace.whole(m, row)) for m, row in zip(part, reply, strict=True))
@@ -164,7 +164,7 @@ class Reader:
 
     async def exist(self, keyspace: Keyspace, members: Sequence[bytes]) -> list[bool]:
         """Which of these records there are. Redis: EXISTS each."""
-        commands = OnEachKey(b"EXISTS", [keyspace.record_key(member) for member in members])
+        commands = OnEachKey(b"EXISTS", keyspace.record_keys(members))
         return [bool(reply) for reply in _unrefused(await self._transport().commands(commands, retry=True))]
 
     # By plan.
@@ -521,7 +521,7 @@ class Reader:
         """
         keyspace = reading.keyspace
         names = reading.names_to_test
-        commands = OnEachKey(b"HMGET", [keyspace.record_key(member) for member in members], names)
+        commands = OnEachKey(b"HMGET", keyspace.record_keys(members), names)
         if reading.trace is not None:
             reading.trace.calls += 1
         rows = reading.widened(_unrefused(await self._transport().commands(commands, retry=True)), names)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from redisom_lite.engine.administration import unrefused
-from redisom_lite.engine.hydrate import hydrate
+from redisom_lite.engine.hydrate import hydrating
 from redisom_lite.engine.store import Store
 from redisom_lite.engine.writer import Applied, Change, error_of
 from redisom_lite.errors import ConflictError, RedisomError
@@ -216,7 +216,7 @@ class Way:
         keyspace = self.keyspace(self.source)
         stored = {**snapshot.texts, b"_null": b",".join(snapshot.nulls), b"_v": b"-1"}
         row = keyspace.whole(member, [stored.get(name) for name in keyspace.names])
-        return hydrate(self.model, keyspace, row or [], getattr(self.model, "objects"))  # noqa: B009
+        return hydrating(self.model, keyspace, getattr(self.model, "objects"))(row or [])  # noqa: B009
 
 
 def _equal(one: Snapshot | None, other: Snapshot | None) -> bool:

@@ -6,7 +6,7 @@ that is not partitioned has one, without a number in its keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha1
 
@@ -34,18 +34,24 @@ class Keyspace:
         """The key of the record with this primary key (sort form)."""
         return self.bases[self.partition(member)] + b":r:" + self._text(member)
 
+    def record_keys(self, members: Sequence[bytes]) -> list[bytes]:
+        """The keys of many records, in order."""
+        if self.schema.partitions > 1:
+            return [self.record_key(member) for member in members]
+        stem, text = self.bases[0] + b":r:", self._text
+        return [stem + text(member) for member in members]
+
     def part_key(self, member: bytes, name: bytes) -> bytes:
         """The key of a part of that record; `name` percent-encoded."""
         return self.bases[self.partition(member)] + b":p:" + self._text(member) + b":" + name
 
     def _text(self, member: bytes) -> bytes:
         """A primary key as it stands in keys."""
-        if self.int_keys == b"1":
-            short = (
-                b"0" < member[:1] < b"z"
-            )  # not negative, and of less than 61 digits: see `keys.member_of_int`
-            return member[1:] if short else b"%d" % keys.int_of_member(member)
-        return keys.encode(member)
+        if self.int_keys == b"0":
+            return keys.encode(member)
+        if b"0" < member[:1] < b"z":  # not negative, and of less than 61 digits: see `keys.member_of_int`
+            return member[1:]
+        return b"%d" % keys.int_of_member(member)
 
     def whole(self, member: bytes, row: list[bytes | None]) -> list[bytes | None] | None:
         """A row with its key filled in where another program left it out; None when nothing is stored at all."""
