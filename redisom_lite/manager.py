@@ -68,6 +68,7 @@ class Manager(Objects, Generic[M]):
     ttl: timedelta | None
     sliding: bool
     _ttl_ms: int | None
+    _site: Site[M] | None = None
 
     if TYPE_CHECKING and MYPY:  # mypy wants to be told what `Manager()` is before a class has it
 
@@ -106,7 +107,7 @@ class Manager(Objects, Generic[M]):
     def bound_to(self, model: type[N]) -> Manager[N]:
         """A copy of this manager for one model."""
         bound: Any = object.__new__(type(self))
-        bound.__dict__.update(self.__dict__, model=model)
+        bound.__dict__.update(self.__dict__, model=model, _site=None)
         manager: Manager[N] = bound
         return manager
 
@@ -115,16 +116,18 @@ class Manager(Objects, Generic[M]):
 
     def site(self) -> Site[M]:
         """Where the records are; `NotBoundError` when the model has no database."""
-        store = store_of(self.model)
-        schema = self.model.__redisom_schema__
-        return Site(self.model, self, store, store.keyspace(schema), self._ttl_ms, self.sliding)
+        store, site = store_of(self.model), self._site
+        if site is None or site.store is not store:
+            keyspace = store.keyspace(self.model.__redisom_schema__)
+            site = self._site = Site(self.model, self, store, keyspace, self._ttl_ms, self.sliding)
+        return site
 
     # By key.
 
     async def get(self, pk: Any) -> M:
         """The record with this key; `NotFoundError` when there is none. Redis: HMGET."""
         site = self.site()
-        (row,) = await site.load([site.member_of(pk)])
+        row = await site.one(site.member_of(pk))
         if row is None:
             raise site.not_found()
         return site.object(row)
@@ -132,7 +135,7 @@ class Manager(Objects, Generic[M]):
     async def get_or_none(self, pk: Any) -> M | None:
         """The record with this key, or None. Redis: HMGET."""
         site = self.site()
-        (row,) = await site.load([site.member_of(pk)])
+        row = await site.one(site.member_of(pk))
         return None if row is None else site.object(row)
 
     async def get_many(self, pks: Iterable[Any]) -> list[M | None]:

@@ -5,7 +5,7 @@ What managers and objects share; everything they send goes through here, and it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -85,6 +85,14 @@ class Site(Generic[M]):
         """Apply mutations of one partition in one step, each on its own."""
         changes: list[Change] = [(self.keyspace, mutation) for mutation in batch]
         return await self.store.backend.writer.apply(changes, each=True)
+
+    def one(self, member: bytes) -> Awaitable[Row | None]:
+        """A row by key, None where there is no record; its lifetime renewed when the manager slides."""
+        return self._slid(member) if self.sliding else self.store.backend.reader.one(self.keyspace, member)
+
+    async def _slid(self, member: bytes) -> Row | None:
+        (row,) = await self.load([member])
+        return row
 
     async def load(self, members: Sequence[bytes]) -> list[Row | None]:
         """Rows by key, lifetimes renewed when the manager slides."""

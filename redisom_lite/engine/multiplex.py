@@ -275,19 +275,20 @@ class MultiplexedServer:
         self._lines = Lines(self._open, limit=limit, where=self._where)
 
     def one(self, command: tuple[Arg, ...], deadline: float) -> Awaitable[Any]:
+        return self._send(pack(command), 0, deadline)
+
+    def many(self, commands: Sequence[Command], deadline: float) -> Awaitable[list[Any]]:
+        return self._send(pack_all(commands), len(commands), deadline)
+
+    def _send(self, payload: bytes, want: int, deadline: float) -> Awaitable[Any]:
         wire = self._wire
         # A wire long silent may lead nowhere any more (a firewall forgot it): it is asked first.
         if wire is not None and wire.open and deadline - wire.heard_at < self._quiet:
-            return wire.send(pack(command), 0, deadline)
-        return self._send_when_ready(pack(command), 0, deadline)
-
-    def many(self, commands: Sequence[Command], deadline: float) -> Awaitable[list[Any]]:
-        return self._send_when_ready(pack_all(commands), len(commands), deadline)
+            return wire.send(payload, want, deadline)
+        return self._send_when_ready(payload, want, deadline)
 
     async def _send_when_ready(self, payload: bytes, want: int, deadline: float) -> Any:
-        wire = self._wire
-        if wire is None or not wire.open or deadline - wire.heard_at >= self._quiet:
-            wire = await self._ready(deadline)
+        wire = await self._ready(deadline)
         return await wire.send(payload, want, deadline)
 
     async def _ready(self, deadline: float) -> Wire:

@@ -121,6 +121,14 @@ class Reader:
 
     # By key.
 
+    async def one(self, keyspace: Keyspace, member: bytes) -> Row | None:
+        """The row of the record with this key; None where there is none. Redis: HMGET."""
+        command = (b"HMGET", keyspace.record_key(member), *keyspace.names)
+        (row,) = await self._transport().commands((command,), retry=True)
+        if isinstance(row, RedisomError):
+            raise row
+        return keyspace.whole(member, row)
+
     async def load(self, keyspace: Keyspace, members: Sequence[bytes]) -> list[Row | None]:
         """Rows of the records with these keys, in order, None where there is none. Redis: HMGET each."""
         if len(members) <= LOADED:

@@ -39,6 +39,8 @@ class OnEachKey(Sequence[Sequence[bytes]]):
         return (self._name, self._keys[at], *self._rest)
 
     def packed(self) -> bytes:
+        if len(self._keys) == 1:
+            return pack((self._name, self._keys[0], *self._rest))
         head = b"*%d\r\n$%d\r\n%b\r\n$" % (2 + len(self._rest), len(self._name), self._name)
         tail = b"\r\n" + b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in self._rest])
         return b"".join([b"%b%d\r\n%b%b" % (head, len(key), key, tail) for key in self._keys])

@@ -121,16 +121,30 @@ class StepTransport:
         if not commands:
             return []
         deadline = self._now() + self._timeout
+        replies: list[Any] = []
+        try:
+            replies = await self._endpoint.many(commands, deadline)
+            failed = _first_transient(replies) if retry else None
+        except RedisomError as error:
+            failed = error
+        if failed is None:
+            return replies
+        return await self._commands_again(commands, replies, failed, deadline, retry=retry)
+
+    async def _commands_again(
+        self,
+        commands: Sequence[Command],
+        replies: list[Any],
+        failed: RedisomError,
+        deadline: float,
+        *,
+        retry: bool,
+    ) -> list[Any]:
+        """Repeat what failed, or was refused for the moment (`replies`)."""
         attempts = _Attempts(deadline, self._now)
         while True:
-            replies: list[Any] = []
-            try:
-                replies = await self._endpoint.many(commands, deadline)
-                failed = _first_transient(replies) if retry else None
-                if failed is None:
-                    return replies
-            except RedisomError as error:
-                failed = attempts.note(error)
+            if not replies:
+                attempts.note(failed)
                 if not retry and attempts.reached_server:
                     raise failed from failed.__cause__
             try:
@@ -139,6 +153,15 @@ class StepTransport:
                 if replies:
                     return replies
                 raise
+            replies = []
+            try:
+                replies = await self._endpoint.many(commands, deadline)
+                again = _first_transient(replies) if retry else None
+            except RedisomError as error:
+                again = error
+            if again is None:
+                return replies
+            failed = again
 
     async def _pause(self, attempts: _Attempts, failed: RedisomError) -> None:
         """Wait before the next attempt, or raise if there is to be none.
@@ -213,5 +236,7 @@ class _Attempts:
 
 def _first_transient(replies: Sequence[Any]) -> RedisomError | None:
     """The first refusal that a little later would not be one."""
-    found = (reply for reply in replies if isinstance(reply, RedisomError) and failure.is_transient(reply))
-    return next(found, None)
+    for reply in replies:
+        if isinstance(reply, RedisomError) and failure.is_transient(reply):
+            return reply
+    return None
