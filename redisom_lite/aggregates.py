@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, DecimalException, Inexact
 from fractions import Fraction
@@ -45,7 +44,7 @@ async def sum_of(site: Site[Any], selection: Selection, spec: FieldSpec) -> Any:
     if _limited(selection):
         counted = Counter(value for value in await _values(site, selection, spec) if value is not None)
         return _sum(spec, {_plain(value): n for value, n in counted.items()})
-    reading = _reading(site, replace(selection, order=()))
+    reading = _reading(site, selection._replace(order=()))
     tally = await site.store.backend.reader.tally(reading, [spec])
     await site.store.backend.tidy()
     return _sum(spec, _numbers(spec, tally))
@@ -125,7 +124,7 @@ async def extreme_of(site: Site[Any], selection: Selection, spec: FieldSpec, *, 
         best = [choose(found, key=lambda row: _place(spec, row))] if found else []
         return next((values[spec.name] for values in pick(site.model, site.keyspace, [spec], best)), None)
     valued = () if spec.kind is Kind.KEY else (_valued(spec),)
-    ordered = replace(selection, where=(*selection.where, *valued), order=(Term(spec, greatest),), limit=1)
+    ordered = selection._replace(where=(*selection.where, *valued), order=(Term(spec, greatest),), limit=1)
     values = await _values(site, ordered, spec)
     return values[0] if values else None
 
@@ -152,7 +151,7 @@ async def facets_of(site: Site[Any], selection: Selection, spec: FieldSpec) -> d
         listed = await reader.facets(site.keyspace, spec)
         if listed is not None:
             return _listed(spec, listed)
-    sections = await reader.tally(_reading(site, replace(selection, order=())), [spec])
+    sections = await reader.tally(_reading(site, selection._replace(order=())), [spec])
     await site.store.backend.tidy()
     tokens: Counter[bytes] = Counter()
     for (section,), count in sections.items():

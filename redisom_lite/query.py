@@ -101,7 +101,7 @@ class Query(Generic[M]):
         return self._with(offset=_count("offset", n))
 
     def _with(self, **changes: Any) -> Query[M]:
-        return Query(self._source, replace(self._select, **changes))
+        return Query(self._source, self._select._replace(**changes))
 
     # Running.
 
@@ -146,7 +146,7 @@ class Query(Generic[M]):
     async def count(self) -> int:
         """How many records; `limit` and `offset` are respected. Reads no record."""
         site = self._site()
-        total = await site.store.backend.reader.count(_reading(site, replace(self._select, order=())))
+        total = await site.store.backend.reader.count(_reading(site, self._select._replace(order=())))
         await site.store.backend.tidy()
         total = max(0, total - self._select.offset)
         return total if self._select.limit is None else min(total, self._select.limit)
@@ -158,7 +158,7 @@ class Query(Generic[M]):
         if self._select.limit == 0:
             return False
         site = self._site()
-        found = await site.store.backend.reader.any(_reading(site, replace(self._select, order=())))
+        found = await site.store.backend.reader.any(_reading(site, self._select._replace(order=())))
         await site.store.backend.tidy()
         return found
 
@@ -323,7 +323,7 @@ class Query(Generic[M]):
         specs = columns(self._select.order)
         found: list[tuple[M, After]] = []
         hydrate = site.hydrating()
-        for member, row in await _rows(site, replace(self._select, limit=limit, offset=offset), after=after):
+        for member, row in await _rows(site, self._select._replace(limit=limit, offset=offset), after=after):
             record = hydrate(row)
             found.append((record, After(member, tuple(_text(spec, row, state_of(record)) for spec in specs))))
         return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final, TypeAlias, TypeVar
 
 from redisom_lite.engine.background import together
@@ -100,7 +99,7 @@ def _oldest_first(query: Query[Any]) -> Query[Any]:
         return query
     by_deadline = (Term(deadline_of(query.selection.schema)),)
     source = Source(query.model, _objects(query.model))
-    return Query(source, replace(query.selection, order=by_deadline))
+    return Query(source, query.selection._replace(order=by_deadline))
 
 
 def _objects(model: type[M]) -> Manager[M]:

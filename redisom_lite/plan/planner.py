@@ -10,8 +10,8 @@ then, if the limit is not reached, those that have none, in key order. A *valued
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from redisom_lite.plan.expression import (
     And,
@@ -46,8 +46,7 @@ _PAGE: Final = 100
 _FEW: Final = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """What a query asks: conditions that all hold, an order (empty: by key), how many, after how many."""
 
     schema: ModelSchema
@@ -265,7 +264,18 @@ def _marked(path: Path, clauses: tuple[Condition, ...], primary: Term | None) ->
     else:
         name = primary.field.name.encode()
         each = kinds <= {b"Z", b"C", b"L", b"N", b"M"} and all(read[1] == name for read in path.reads)
-    return replace(path, ordered=len(path.reads) == 1, each=True) if each else path
+    if not each:
+        return path
+    return Path(
+        path.reads,
+        path.covers,
+        path.label,
+        path.index,
+        len(path.reads) == 1,
+        True,
+        path.distinct,
+        path.valued,
+    )
 
 
 def _indexes(
