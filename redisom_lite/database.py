@@ -75,8 +75,10 @@ class Database(Store):
         above `async def transfer(tx, a, b)` makes `await transfer(a, b)`.
 
         It runs again, up to `retries` times, when what it read has changed; then `ConflictError` tells the runs made
-        and the keys. `backoff` is the first pause's upper limit in seconds; pauses double, with jitter. One called in
-        another is a transaction of its own. `BackendError.outcome` tells of a lost connection whether all was written.
+        and the keys. Calls of one event loop that met over a key go on one after the other; besides, there are pauses
+        that double, with jitter, `backoff` seconds the first one's upper limit. A connection lost without effect costs
+        a run; of another, `BackendError.outcome` tells whether all was written. One called in another is a transaction
+        of its own. `QueryError` for what is no coroutine function, or for options that cannot be.
         """
         if body is not None:
             return repeated(self, body, retries, backoff)
