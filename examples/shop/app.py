@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ STATUS: dict[type[Exception], int] = {
     ConstraintError: 409,
     QueryError: 422,
     BackendError: 503,
+    sqlite3.Error: 503,
 }
 
 

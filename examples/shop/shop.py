@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
+import sqlite3
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -25,9 +27,12 @@ from examples.shop.models import (
 )
 from examples.shop.primary import Details, Primary, Sale
 from redisom_lite.cache import Cache
-from redisom_lite.errors import BackendError
+from redisom_lite.containers import Job
+from redisom_lite.errors import RedisomError
 from redisom_lite.query import Query
 from redisom_lite.transaction import Transaction
+
+logger = logging.getLogger("shop")
 
 MOST = 99
 """Pieces of one product in a cart."""
@@ -235,18 +240,23 @@ class Shop:
         while True:
             try:
                 job = await outbox.take(lease="30s", wait="5s")
-                if job is None:
-                    continue
-                order = await Order.objects.get_or_none(job.item)
-                if order is not None:
-                    sales = [
-                        Sale(sku=line.sku, quantity=line.quantity, price=line.price) for line in order.lines
-                    ]
-                    await self.primary.record(order.id, sales)
-                    await order.update(recorded=True)
-                await job.done()
-            except BackendError:
+                if job is not None:
+                    await self._record(job)
+            except (RedisomError, sqlite3.Error) as error:
+                logger.warning("an order waits to be recorded: %s", error)
                 await asyncio.sleep(1)
+
+    async def _record(self, job: Job[str]) -> None:
+        try:
+            order = await Order.objects.get_or_none(job.item)
+            if order is not None:
+                sales = [Sale(sku=line.sku, quantity=line.quantity, price=line.price) for line in order.lines]
+                await self.primary.record(order.id, sales)
+                await order.update(recorded=True)
+        except sqlite3.Error:
+            await job.give_back(delay="1s")
+            raise
+        await job.done()
 
 
 def matching(wanted: Search, *, any_category: bool = False) -> Query[Product]:

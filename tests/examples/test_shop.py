@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +19,7 @@ from fastapi import FastAPI
 
 from examples.shop.app import create_app
 from examples.shop.models import Order, Product, Session, beginnings_of, db, outbox, words_of
-from examples.shop.primary import Primary
+from examples.shop.primary import Primary, Sale
 from examples.shop.shop import Shop
 from redisom_lite.testing import faults
 from tests.examples.shop_program import ROOT, running
@@ -146,6 +147,7 @@ async def test_details_seen_before_are_there_while_the_primary_database_is_away(
     await visitor.get("/api/products/sencha")
     primary.close()
     assert (await visitor.get("/api/products/sencha")).json()["name"] == "Sencha Fukamushi"
+    assert (await visitor.get("/api/products/assam")).status_code == 503
 
 
 async def test_searches_are_cached_until_a_product_changes(visitor: httpx.AsyncClient) -> None:
@@ -290,6 +292,24 @@ async def test_orders_the_primary_database_did_not_hear_of_are_told_at_the_next_
             async with shop.open():
                 await eventually(Order.objects.find(Order.recorded == True).exists)  # noqa: E712
             assert await primary.sold() == {"mug": 1}
+
+
+async def test_orders_the_primary_database_refuses_are_told_again(
+    visitor: httpx.AsyncClient, primary: Primary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, refused = primary.record, 0
+
+    async def refusing(purchase: str, lines: list[Sale]) -> None:
+        nonlocal refused
+        refused += 1
+        if refused == 1:
+            raise sqlite3.OperationalError("the disk is full")
+        await record(purchase, lines)
+
+    monkeypatch.setattr(primary, "record", refusing)
+    await bought(visitor, mug=2)
+    await eventually(Order.objects.find(Order.recorded == True).exists)  # noqa: E712
+    assert (await primary.sold(), refused) == ({"mug": 2}, 2)
 
 
 # Behind the counter
