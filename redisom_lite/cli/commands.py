@@ -187,12 +187,16 @@ def _kind(suffix: bytes) -> str:
             return f"tag {name}"
         case ["c", tag, number, *_]:
             return f"composite {tag}+{number}"
+        case ["p", _, name, *_]:
+            return f"part {name}"
+        case ["op", *_]:
+            return "operations"
         case [kind, name]:
             return {"i": "range", "x": "exact values", "v": "tag listing", "u": "unique"}.get(
                 kind, kind
             ) + f" {name}"
         case [kind, *_]:
-            return {"k": "registry", "due": "deadlines", "memo": "memos", "op": "operations"}.get(kind, kind)
+            return {"k": "registry", "due": "deadlines", "memo": "memos"}.get(kind, kind)
         case _:
             return "other"
 

@@ -58,3 +58,17 @@ def test_explain_shows_the_plan(url: str, capsys: pytest.CaptureFixture[str]) ->
 def test_wrong_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "no.such.module:Model"]) == 2
     assert "no module" in capsys.readouterr().err
+
+
+def test_keys_counts_parts_by_name_and_shows_no_keys(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async def add_parts() -> None:
+        async with Database(url) as db:
+            await db.redis.rpush("{item}:p:item-7:notes", "x")
+            await db.redis.hset("{item}:op:abc", "0", "1 i1:1")
+
+    asyncio.run(add_parts())
+    assert main(["keys", MODEL, "--url", url, "--json"]) == 0
+    listed = {row["kind"]: row["keys"] for row in json.loads(capsys.readouterr().out)}
+    assert (listed["records"], listed["part notes"]) == (40, 1)
+    assert listed["operations"] >= 1
+    assert not [kind for kind in listed if "item-" in kind or "abc" in kind]
