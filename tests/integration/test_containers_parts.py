@@ -243,6 +243,16 @@ async def test_parts_of_a_record_that_another_program_deleted_do_not_come_back(d
     assert await keys(db) == set()
 
 
+async def test_parts_of_an_evicted_record_are_cleaned_with_its_entries(db: Database) -> None:
+    cart = await filled()
+    await cart.expire("1h")
+    (record,) = await db.redis.keys("*:r:*")
+    await db.redis.delete(record)
+    assert await Cart.objects.find(Cart.user == "u").all() == []  # a query that meets it has it cleaned
+    assert await keys(db) == set()
+    assert (await Cart.objects.check()).ok
+
+
 async def test_check_finds_parts_without_a_record_and_repairs(db: Database) -> None:
     cart = await filled()
     await (await Cart(id="whole").save()).items.set("tea", 1)
