@@ -40,14 +40,14 @@ def main() -> None:
     chosen = _chosen(options.contenders)
     results = Results(about=_about(options))
     with ExitStack() as stack:
-        places = list(_places(chosen, options, stack, results))
+        running = places(chosen, options, stack, results)
         only = frozenset(_split(options.only))
-        session = Session(places, results, only=only, scale=options.scale, loop=options.loop, say=_say)
+        session = Session(running, results, only=only, scale=options.scale, loop=options.loop, say=_say)
         with session:
             session.run(values(_rows(options)), _sizes(options))
-        results.about["versions"] |= _versions(places)
+        results.about["versions"] |= _versions(running)
         if not only or "import" in only:
-            results.import_ms = import_times([place.entry for place in places], options.scale)
+            results.import_ms = import_times([place.entry for place in running], options.scale)
     results.about["load after"] = os.getloadavg()
     if options.json:
         options.json.write_text(json.dumps(results.to_dict(BY_HAND), indent=1) + "\n")
@@ -98,27 +98,27 @@ def _sizes(options: argparse.Namespace) -> list[int]:
     return [size for size in SIZES if size < count] + [count]
 
 
-def _places(
+def places(
     chosen: list[Entry], options: argparse.Namespace, stack: ExitStack, results: Results
 ) -> list[Place]:
     """Where each contender that can run here runs; the others are noted."""
     server = stack.enter_context(plain(options.server))
     results.about["servers"] = {"plain": server.about()}
-    places: list[Place] = []
+    found: list[Place] = []
     for database, entry in enumerate(chosen, 1):
         try:
             python_for(entry)
             if not entry.search:
-                places.append(Place(entry, server, database))
+                found.append(Place(entry, server, database))
                 continue
             search = _search_server(entry, options.search_url, stack)
             results.about["servers"]["search"] = search.about()
-            places.append(Place(entry, search, 0))
+            found.append(Place(entry, search, 0))
         except (Missing, OSError) as error:
             line = f"{entry.name} is not measured: {error}"
             results.skipped.append(line)
             _say(line)
-    return places
+    return found
 
 
 def _search_server(entry: Entry, url: str | None, stack: ExitStack) -> Server:
@@ -166,8 +166,8 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _versions(places: list[Place]) -> dict[str, str]:
-    packages = [(place.entry, pin.partition("=")[0]) for place in places for pin in place.entry.packages[:1]]
+def _versions(running: list[Place]) -> dict[str, str]:
+    packages = [(place.entry, pin.partition("=")[0]) for place in running for pin in place.entry.packages[:1]]
     return {package: version_of(entry, package) for entry, package in packages}
 
 

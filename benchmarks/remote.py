@@ -33,7 +33,11 @@ class Remote:
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
         )
-        self._methods = frozenset(self._hear()["has"])
+        try:
+            self._methods = frozenset(self._hear()["has"])
+        except Failed:
+            self.close()
+            raise
 
     def has(self, method: str) -> bool:
         """Whether it offers that operation."""

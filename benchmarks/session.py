@@ -67,7 +67,8 @@ class Session:
         self._loop = loop
         self._say = say
         self._stack = ExitStack()
-        self._remotes: dict[str, Remote] = {}
+        self.remotes: dict[str, Remote] = {}
+        """Who takes part, by name."""
         self._servers = {place.entry.name: place.server for place in places}
         self._samples: dict[str, dict[str, Samples]] = {}
         self._counted: dict[str, dict[str, dict[str, Any]]] = {}
@@ -79,7 +80,7 @@ class Session:
             except Failed as error:
                 self._note(f"{place.entry.name} is not measured: {str(error).splitlines()[-1]}")
             else:
-                self._remotes[place.entry.name] = self._stack.enter_context(remote)
+                self.remotes[place.entry.name] = self._stack.enter_context(remote)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -94,7 +95,7 @@ class Session:
         for operation in operations:
             if not self._only or operation.name in self._only:
                 self._say(operation.name)
-                self._samples[operation.name] = self._measure(operation)
+                self._samples[operation.name] = self.measure(operation)
         self._count([one for one in operations if one.name in self._samples])
         for name, samples in self._samples.items():
             counted = self._counted.get(name, {})
@@ -109,8 +110,8 @@ class Session:
     ) -> tuple[list[Line], list[dict[str, Any]]]:
         lines: list[Line] = []
         first: list[dict[str, Any]] = []
-        samples = {name: Samples() for name in self._remotes}
-        grown = dict.fromkeys(self._remotes, 0)
+        samples = {name: Samples() for name in self.remotes}
+        grown = dict.fromkeys(self.remotes, 0)
         stops = iter([*sizes, sys.maxsize])
         stop = next(stops)
         while chunk := list(itertools.islice(rows, min(CHUNK, stop - len(lines)))):
@@ -125,18 +126,18 @@ class Session:
                 stop = next(stops)
         if len(lines) not in sizes and sizes:
             self._scale_at(lines, first)
-        self._samples["bulk load, per record"] = {name: samples[name] for name in self._remotes}
+        self._samples["bulk load, per record"] = {name: samples[name] for name in self.remotes}
         self._results.goals["bulk load, per record"] = 0.60
-        self._results.bytes_per_record |= {name: round(grown[name] / len(lines), 1) for name in self._remotes}
+        self._results.bytes_per_record |= {name: round(grown[name] / len(lines), 1) for name in self.remotes}
         return lines, first
 
     def _leave_out(self, rows: int) -> None:
-        for name in [name for name in self._remotes if BY_NAME[name].most < rows]:
-            self._remotes.pop(name)
+        for name in [name for name in self.remotes if BY_NAME[name].most < rows]:
+            self.remotes.pop(name)
             self._note(f"{name} is measured up to {BY_NAME[name].most:,} rows")
 
     def _load_chunk(self, name: str, chunk: list[dict[str, Any]], samples: Samples) -> int:
-        server, remote = self._servers[name], self._remotes[name]
+        server, remote = self._servers[name], self.remotes[name]
         before = server.memory()
         ran, cpu = server.burnt(lambda: remote.run("load", [[chunk]]))
         per = {kind: [us / len(chunk) for us in ran[kind]] for kind in ("waited", "burnt")}
@@ -149,15 +150,16 @@ class Session:
         operations = [*reads(Table(lines)), *writes(first)]
         for operation in operations:
             if operation.name in SCALED and (not self._only or operation.name in self._only):
-                measured = self._measure(operation, tidy=True)
+                measured = self.measure(operation, tidy=True)
                 scaling = self._results.scaling.setdefault(operation.name, {})
                 for who, samples in measured.items():
                     scaling.setdefault(who, {})[len(lines)] = round(min(samples.medians), 2)
 
     # Measuring.
 
-    def _measure(self, operation: Operation, *, tidy: bool = False) -> dict[str, Samples]:
-        able = [name for name in self._remotes if self._remotes[name].has(operation.method)]
+    def measure(self, operation: Operation, *, tidy: bool = False) -> dict[str, Samples]:
+        """Compare, then time, everyone who has the operation; `tidy` deletes what it creates."""
+        able = [name for name in self.remotes if self.remotes[name].has(operation.method)]
         able = [name for name in able if self._agrees(operation, name, tidy=tidy)]
         samples = {name: Samples() for name in able}
         wanted = max(1, round(operation.samples * self._scale))
@@ -177,7 +179,7 @@ class Session:
     def _block(
         self, operation: Operation, name: str, numbers: Sequence[int], *, tidy: bool
     ) -> tuple[dict[str, Any], float]:
-        remote = self._remotes[name]
+        remote = self.remotes[name]
         if operation.before:
             method, args = operation.before
             remote.run(method, [args(n) for n in numbers])
@@ -194,7 +196,7 @@ class Session:
     def _agrees(self, operation: Operation, name: str, *, tidy: bool) -> bool:
         """Do it once. A wrong answer of a peer is noted, and its time is not taken; any other stops everything."""
         try:
-            self._compare(operation, self._remotes[name], tidy=tidy)
+            self._compare(operation, self.remotes[name], tidy=tidy)
         except Failed as error:
             if not BY_NAME[name].packages:
                 raise SystemExit(str(error)) from error
@@ -222,7 +224,7 @@ class Session:
     def _count(self, operations: Sequence[Operation]) -> None:
         """Round trips and commands, one call each, through a relay and untimed."""
         for place in self._places:
-            if place.entry.name in self._remotes:
+            if place.entry.name in self.remotes:
                 self._say(f"counting round trips of {place.entry.name}")
                 with Relay(place.server.url) as relay:
                     try:
@@ -241,7 +243,7 @@ class Session:
         for number in (-3, -2):  # the first call prepares
             if operation.before:
                 method, args = operation.before
-                to = self._remotes[place.entry.name] if method == "load" else remote
+                to = self.remotes[place.entry.name] if method == "load" else remote
                 to.ask(method, *args(number))
             before = place.server.commands()
             relay.take()
@@ -257,7 +259,7 @@ class Session:
         }
 
     def _shuffled(self, names: Sequence[str] | None = None) -> list[str]:
-        names = list(self._remotes) if names is None else names
+        names = list(self.remotes) if names is None else names
         return random.sample(names, len(names))
 
     def _note(self, line: str) -> None:

@@ -6,19 +6,23 @@ import json
 import socket
 import subprocess
 import sys
+from argparse import Namespace
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import publish, report
-from benchmarks.contenders import BY_HAND, ENTRIES, HERE
+from benchmarks import __main__ as program, environments, publish, report
+from benchmarks.contenders import BY_HAND, BY_NAME, ENTRIES, HERE, Entry
 from benchmarks.contenders.contract import Contender
 from benchmarks.data import sample_rows
 from benchmarks.figures import Figure, Results
 from benchmarks.flight import values
-from benchmarks.operations import reads, writes
+from benchmarks.operations import Operation, reads, writes
 from benchmarks.relay import Relay
-from benchmarks.remote import ROOT
+from benchmarks.remote import ROOT, Failed, Remote
+from benchmarks.session import Session
 from benchmarks.table import Line, Table
 from tests import servers
 
@@ -152,3 +156,57 @@ def test_plots_are_the_same_for_the_same_figures(tmp_path: Path) -> None:
     second = [path.read_text() for path in plots.write(RESULTS, tmp_path / "two")]
     assert first == second
     assert all(text.lstrip().startswith("<?xml") for text in first)
+
+
+def test_benchmarks_peer_that_cannot_be_installed_is_named_and_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(command: list[str]) -> str:
+        raise environments.Missing("pip install ...: no such package")
+
+    monkeypatch.setattr(environments, "HOME", ROOT / ".venv-none")
+    monkeypatch.setattr(environments, "_run", refuse)
+    results = Results(about={})
+    chosen = [BY_NAME[BY_HAND], BY_NAME["walrus"], BY_NAME["redis-om"]]
+    with ExitStack() as stack:
+        places = program.places(chosen, Namespace(server=None, search_url=None), stack, results)
+    assert [place.entry.name for place in places] == [BY_HAND]
+    assert results.skipped == [
+        "walrus is not measured: pip install ...: no such package",
+        "redis-om is not measured: pip install ...: no such package",
+    ]
+
+
+class Wrong:
+    """A contender that always answers 7."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def has(self, method: str) -> bool:
+        return True
+
+    def run(self, method: str, calls: list[list[Any]], *, seconds: float = 0) -> dict[str, Any]:
+        return {"waited": [1.0] * len(calls), "burnt": [1.0] * len(calls), "answer": 7}
+
+    def ask(self, method: str, *args: Any) -> Any:
+        return 7
+
+
+@pytest.mark.parametrize(("name", "stops"), [(HERE, True), (BY_HAND, True), ("rom", False)])
+def test_benchmarks_wrong_answer_is_never_timed(name: str, stops: bool) -> None:
+    results = Results(about={})
+    session = Session([], results, only=frozenset(), scale=0.01, loop="asyncio", say=lambda line: None)
+    session.remotes[name] = Wrong(name)  # type: ignore[assignment]
+    operation = Operation("count", "count", lambda n: [], lambda answer: answer == 8)
+    if stops:
+        with pytest.raises(SystemExit, match="answers wrong: 7"):
+            session.measure(operation)
+    else:
+        assert session.measure(operation) == {}
+        assert results.skipped == ["count, rom: count: rom answers wrong: 7"]
+
+
+def test_remote_tells_what_a_contender_died_of(real_url: str) -> None:
+    with pytest.raises(Failed, match="no-module-of-that-name"):
+        Remote(Entry("nobody", "no-module-of-that-name:Nobody", ""), sys.executable, real_url)
