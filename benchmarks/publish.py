@@ -30,6 +30,7 @@ def main() -> None:
             f"{name} processor": report.markdown(report.processor(results), bold=HERE),
             f"{name} details": report.markdown(report.details(results)),
             f"{name} conditions": report.conditions(results) + ".",
+            f"{name} losses": "\n".join(f"- {line}" for line in report.losses(results)),
             f"{name} notes": "\n".join(f"- {line}" for line in results.skipped),
             f"{name} scaling": "\n\n".join(
                 f"{operation}:\n\n{report.markdown(table)}"

@@ -87,10 +87,29 @@ def text(results: Results) -> str:
         columns(processor(results)),
         f"{HERE} / {BY_HAND}",
         columns(details(results)),
+        f"Where {HERE} is slower, and how many times",
+        "\n".join(losses(results)),
     ]
     for operation, table in scaling(results).items():
         parts += [f"{operation}: us as the number of rows grows", columns(table)]
     return "\n\n".join([*parts, conditions(results), *results.skipped])
+
+
+def losses(results: Results) -> list[str]:
+    """Where the library is slower: than by hand, than each of the others."""
+    names = [BY_HAND, *(name for name in contenders_in(results) if name not in (HERE, BY_HAND))]
+    lines: list[str] = []
+    for name in names:
+        both = {
+            operation: figures[HERE].best_us / figures[name].best_us
+            for operation, figures in results.operations.items()
+            if HERE in figures and name in figures
+        }
+        slower = sorted((ratio, operation) for operation, ratio in both.items() if ratio > 1)
+        if both:
+            listed = ", ".join(f"{operation} ({ratio:.2f})" for ratio, operation in reversed(slower))
+            lines.append(f"{name}: slower in {len(slower)} of {len(both)}{': ' if slower else ''}{listed}")
+    return lines
 
 
 def conditions(results: Results) -> str:

@@ -237,7 +237,7 @@ class Session:
 
     def _countable(self, operation: Operation, name: str) -> bool:
         samples = self._samples[operation.name].get(name)
-        return bool(samples) and statistics.median(samples.waited) < _COUNTABLE_US
+        return bool(samples) and statistics.median(samples.client) < _COUNTABLE_US
 
     def _count_one(self, operation: Operation, place: Place, remote: Remote, relay: Relay) -> None:
         for number in (-3, -2):  # the first call prepares

@@ -78,7 +78,8 @@ def _set_delay(pipe: Pipeline, pk: int, dep_delay: int) -> None:
     pipe.zadd(ranged("dep_delay"), {str(pk): dep_delay})
 
 
-def _object(stored: dict[bytes, bytes]) -> PlainFlight:
+def object_of_hash(stored: dict[bytes, bytes]) -> PlainFlight:
+    """The flight in a hash."""
     return PlainFlight.model_validate({name.decode(): text for name, text in stored.items()})
 
 
@@ -110,7 +111,7 @@ class ByHand:
             await pipe.execute()
 
     async def change(self, pk: int, dep_delay: int) -> None:
-        flight = _object(await self._redis.hgetall(record(pk)))
+        flight = object_of_hash(await self._redis.hgetall(record(pk)))
         flight.dep_delay = dep_delay
         async with self._redis.pipeline(transaction=True) as pipe:
             _set_delay(pipe, pk, flight.dep_delay)
@@ -127,8 +128,8 @@ class ByHand:
             while True:
                 try:
                     await pipe.watch(record(one), record(other))
-                    source = _object(await pipe.hgetall(record(one)))
-                    target = _object(await pipe.hgetall(record(other)))
+                    source = object_of_hash(await pipe.hgetall(record(one)))
+                    target = object_of_hash(await pipe.hgetall(record(other)))
                     pipe.multi()
                     _set_delay(pipe, one, (source.dep_delay or 0) - 1)
                     _set_delay(pipe, other, (target.dep_delay or 0) + 1)
@@ -138,7 +139,7 @@ class ByHand:
                     continue
 
     async def delete(self, pk: int) -> None:
-        flight = _object(await self._redis.hgetall(record(pk)))
+        flight = object_of_hash(await self._redis.hgetall(record(pk)))
         async with self._redis.pipeline(transaction=True) as pipe:
             _unstore(pipe, flight)
             await pipe.execute()
@@ -157,20 +158,20 @@ class ByHand:
         async with self._redis.pipeline(transaction=False) as pipe:
             for pk in pks:
                 pipe.hgetall(record(pk.decode() if isinstance(pk, bytes) else pk))
-            return [_object(stored) for stored in await pipe.execute()]
+            return [object_of_hash(stored) for stored in await pipe.execute()]
 
     async def _ids(self, pks: Sequence[Any]) -> list[int]:
         return [flight.id for flight in await self._objects(pks)]
 
     async def read(self, pk: int) -> dict[str, Any] | None:
         stored = await self._redis.hgetall(record(pk))
-        return _object(stored).model_dump(mode="json") if stored else None
+        return object_of_hash(stored).model_dump(mode="json") if stored else None
 
     async def lifetime(self, pk: int) -> float:
         return float(await self._redis.ttl(record(pk)))
 
     async def get(self, pk: int) -> int:
-        return _object(await self._redis.hgetall(record(pk))).id
+        return object_of_hash(await self._redis.hgetall(record(pk))).id
 
     async def get_many(self, pks: Sequence[int]) -> list[int]:
         return await self._ids(pks)

@@ -143,6 +143,12 @@ def test_report_tables_show_ratios_and_gaps() -> None:
     assert "| get | 100 | **0.50** | 25 |" in report.markdown(report.ratios(RESULTS), bold=HERE)
 
 
+def test_report_says_where_the_library_is_slower() -> None:
+    assert report.losses(RESULTS) == ["redis-py: slower in 0 of 1", "rom: slower in 0 of 1"]
+    slow = Results(RESULTS.about, {"get": {HERE: figures(200), BY_HAND: figures(100)}})
+    assert report.losses(slow) == ["redis-py: slower in 1 of 1: get (2.00)"]
+
+
 def test_publish_fills_only_what_it_knows() -> None:
     page = "a\n<!-- figures: one -->\nold\n<!-- end -->\nb\n<!-- figures: other -->\nkept\n<!-- end -->\n"
     filled = publish.filled(page, {"one": "new"})

@@ -1,12 +1,17 @@
 --@rows
--- Walk the delays, test membership in bulk, stop at the limit. ARGV: command, from, to, where to start, limit, whether
--- members are wanted (1) or the others (0); the sets. Returns where to go on, and the rows.
+-- Walk the delays, test membership in bulk, stop at the limit. ARGV: command, from, to (ZRANGE has neither), where to start,
+-- limit, whether members are wanted (1) or the others (0); the sets. Returns where to go on, and the rows.
 local index = KEYS[1] .. ':i:dep_delay'
 local start, limit, wanted = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local taken = {}
-local chunk = 4 * limit
+local chunk = 8 * limit
 while #taken < limit do
-    local pks = redis.call(ARGV[1], index, ARGV[2], ARGV[3], 'LIMIT', start, chunk)
+    local pks
+    if ARGV[1] == 'ZRANGE' then -- by rank: it finds the start without walking there
+        pks = redis.call('ZRANGE', index, start, start + chunk - 1)
+    else
+        pks = redis.call(ARGV[1], index, ARGV[2], ARGV[3], 'LIMIT', start, chunk)
+    end
     if #pks == 0 then
         break
     end
