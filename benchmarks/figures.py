@@ -83,8 +83,8 @@ class Results:
     goals: dict[str, float] = field(default_factory=dict)
     bytes_per_record: dict[str, float] = field(default_factory=dict)
     import_ms: dict[str, float] = field(default_factory=dict)
-    scaling: dict[str, dict[str, dict[int, float]]] = field(default_factory=dict)
-    """Microseconds of the best block by operation, contender, number of rows."""
+    scaling: dict[str, dict[str, dict[int, tuple[float, float]]]] = field(default_factory=dict)
+    """Microseconds by operation, contender, number of rows: in the best block, and of processor."""
     skipped: list[str] = field(default_factory=list)
 
     def to_dict(self, baseline: str) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class Results:
         given = asdict(self)
         for by_contender in given["scaling"].values():
             for who, points in by_contender.items():
-                by_contender[who] = {str(rows): us for rows, us in points.items()}
+                by_contender[who] = {str(rows): list(both) for rows, both in points.items()}
         for name, figures in self.operations.items():
             if base := figures.get(baseline):
                 for contender, figure in figures.items():
@@ -114,7 +114,10 @@ class Results:
             for name, figures in given["operations"].items()
         }
         scaling = {
-            name: {who: {int(rows): us for rows, us in by.items()} for who, by in contenders.items()}
+            name: {
+                who: {int(rows): (us, cpu) for rows, (us, cpu) in by.items()}
+                for who, by in contenders.items()
+            }
             for name, contenders in given["scaling"].items()
         }
         return cls(**given | {"operations": operations, "scaling": scaling})

@@ -72,10 +72,10 @@ def reads(table: Table, carrier: str = "UA", rare: str = "F9") -> list[Operation
         Operation(
             "get", "get", lambda n: [abs(n) * 7 % len(thousand)], lambda a: isinstance(a, int), goal=1.00
         ),
-        Operation("200 concurrent gets", "get_each", fixed(each), lambda a: a == each, 40, goal=0.60),
-        Operation("get_many 1000", "get_many", fixed(thousand), lambda a: a == thousand, 24, goal=0.50),
-        Operation("range, about 100", "in_range", *ranged(100), samples=64, goal=0.50),
-        Operation("range, about 1000", "in_range", *ranged(1000), samples=24, goal=0.50),
+        Operation("200 concurrent gets", "get_each", fixed(each), lambda a: a == each, 30, goal=0.60),
+        Operation("get_many 1000", "get_many", fixed(thousand), lambda a: a == thousand, 30, goal=0.50),
+        Operation("range, about 100", "in_range", *ranged(100), samples=90, goal=0.50),
+        Operation("range, about 1000", "in_range", *ranged(1000), samples=30, goal=0.50),
         Operation(
             "tag and range, ordered, 20",
             "page",
@@ -132,7 +132,7 @@ def reads(table: Table, carrier: str = "UA", rare: str = "F9") -> list[Operation
             "count_tagged",
             fixed(carrier, 30),
             table.count(lambda line: line.carrier == carrier and late(line)),
-            samples=80,
+            samples=60,
             goal=0.80,
         ),
         Operation(
@@ -140,7 +140,7 @@ def reads(table: Table, carrier: str = "UA", rare: str = "F9") -> list[Operation
             "prefixed",
             fixed(prefix),
             table.any_order(lambda line: line.tailnum.startswith(prefix)),
-            samples=64,
+            samples=90,
             goal=0.55,
         ),
         Operation(
@@ -150,7 +150,7 @@ def reads(table: Table, carrier: str = "UA", rare: str = "F9") -> list[Operation
             table.ordered(
                 lambda line: line.carrier == carrier and line.dep_delay is not None, delay, 20 * pages
             ),
-            samples=16,
+            samples=20,
             goal=0.60,
         ),
         Operation("facets", "facets", fixed(), table.facets(), goal=0.55),

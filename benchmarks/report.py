@@ -66,14 +66,15 @@ def details(results: Results, pair: Sequence[str] = (HERE, BY_HAND)) -> Table:
 
 
 def scaling(results: Results, names: Sequence[str] | None = None) -> dict[str, Table]:
-    """By operation: a row for each contender, a column for each number of rows."""
+    """By operation: a row for each contender, time and processor time for each number of rows."""
     tables: dict[str, Table] = {}
     for operation, by_contender in results.scaling.items():
         sizes = sorted({size for figures in by_contender.values() for size in figures})
         table = [["rows", *(f"{size:,}" for size in sizes)]]
         for who, figures in by_contender.items():
             if names is None or who in names:
-                table.append([who, *(_number(figures[size]) if size in figures else "" for size in sizes)])
+                cells = [" / ".join(map(_number, figures[size])) if size in figures else "" for size in sizes]
+                table.append([who, *cells])
         tables[operation] = table
     return tables
 
@@ -91,7 +92,7 @@ def text(results: Results) -> str:
         "\n".join(losses(results)),
     ]
     for operation, table in scaling(results).items():
-        parts += [f"{operation}: us as the number of rows grows", columns(table)]
+        parts += [f"{operation}: us of time / processor as the number of rows grows", columns(table)]
     return "\n\n".join([*parts, conditions(results), *results.skipped])
 
 

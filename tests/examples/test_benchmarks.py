@@ -127,7 +127,7 @@ RESULTS = Results(
         "inc": {BY_HAND: figures(9)},
     },
     goals={"get": 0.4},
-    scaling={"get": {HERE: {10: 1.0, 100: 2.0}}},
+    scaling={"get": {HERE: {10: (1.0, 1.0), 100: (2.0, 1.0)}}},
 )
 
 
