@@ -88,7 +88,7 @@ def text(results: Results) -> str:
         columns(processor(results)),
         f"{HERE} / {BY_HAND}",
         columns(details(results)),
-        f"Where {HERE} is slower, and how many times",
+        f"Where {HERE} is slower, and how many times as slow",
         "\n".join(losses(results)),
     ]
     for operation, table in scaling(results).items():
@@ -109,7 +109,9 @@ def losses(results: Results) -> list[str]:
         slower = sorted((ratio, operation) for operation, ratio in both.items() if ratio > 1)
         if both:
             listed = ", ".join(f"{operation} ({ratio:.2f})" for ratio, operation in reversed(slower))
-            lines.append(f"{name}: slower in {len(slower)} of {len(both)}{': ' if slower else ''}{listed}")
+            lines.append(
+                f"than {name}: {len(slower)} of {len(both)} operations{': ' if slower else ''}{listed}"
+            )
     return lines
 
 

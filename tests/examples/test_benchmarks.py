@@ -144,9 +144,9 @@ def test_report_tables_show_ratios_and_gaps() -> None:
 
 
 def test_report_says_where_the_library_is_slower() -> None:
-    assert report.losses(RESULTS) == ["redis-py: slower in 0 of 1", "rom: slower in 0 of 1"]
+    assert report.losses(RESULTS) == ["than redis-py: 0 of 1 operations", "than rom: 0 of 1 operations"]
     slow = Results(RESULTS.about, {"get": {HERE: figures(200), BY_HAND: figures(100)}})
-    assert report.losses(slow) == ["redis-py: slower in 1 of 1: get (2.00)"]
+    assert report.losses(slow) == ["than redis-py: 1 of 1 operations: get (2.00)"]
 
 
 def test_publish_fills_only_what_it_knows() -> None:
