@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from redisom_lite.cache.cached import UNSET, Asked, Cached, Declared, several
 from redisom_lite.cache.dependencies import Dependencies, Place, depending, places
-from redisom_lite.cache.entries import Entries
+from redisom_lite.cache.entries import Entries, Entry
 from redisom_lite.cache.loading import Loading, Policy, Request
 from redisom_lite.cache.statistics import CacheStats, Counts, stats_of
 from redisom_lite.codec.base import key_safe
@@ -165,9 +165,7 @@ class Cache:
         request = Request(_key(key), _no_loader, self._typed(type), self._policy)
         look = await self._loading.peek(request, {})
         if look.seen.entry is not None and look.seen.entry.marks:
-            bases = {mark.base for mark in look.seen.entry.marks}
-            known = {base: place for base, place in self._known.items() if base in bases}
-            look = await self._loading.peek(request, known)
+            look = await self._loading.peek(request, self._behind(look.seen.entry))
         if not look.fresh or look.not_found:
             self._counts.add("misses")
             return default
@@ -240,15 +238,22 @@ class Cache:
     def _typed(self, given: Any) -> Values[Any]:
         return self._values if given is None else _values_of(given)
 
-    def _learn(self, found: dict[bytes, Place]) -> None:
-        """Remember where the watches of answers are, for `get`."""
+    def _learn(self, found: Mapping[bytes, Place]) -> None:
+        """Remember the places that answers depend on, for `get`."""
         for base, place in found.items():
-            known = self._known.get(base)
-            if known is None:
-                self._known[base] = place
-            elif not set(place.watches) <= set(known.watches):
-                watches = tuple(dict.fromkeys((*known.watches, *place.watches)))
-                self._known[base] = replace(place, watches=watches)
+            if base not in self._known:
+                self._known[base] = replace(place, watches=(), asked=())
+
+    def _behind(self, entry: Entry) -> dict[bytes, Place]:
+        """The places that an entry depends on, as far as they are known."""
+        asked: dict[bytes, tuple[bytes, ...]] = {}
+        for mark in entry.marks:
+            asked[mark.base] = (*asked.get(mark.base, ()), mark.digest)
+        return {
+            base: replace(self._known[base], asked=digests)
+            for base, digests in asked.items()
+            if base in self._known
+        }
 
 
 def _is_text(given: object) -> bool:

@@ -80,20 +80,17 @@ class Cached(Generic[P, R]):
         if declared.type is not UNSET:
             self._values = Values(declared.type)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        return self._answer((*self._bound, *args), kwargs)
-
-    async def _answer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
-        arguments = self._arguments.bind(args, kwargs)
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        whole = (*self._bound, *args)
+        arguments = self._arguments.bind(whole, kwargs)
         depends = self._depends
         if self._per_call:
             of_call: Any = self._declared.depends_on
             depends = depending(of_call(**arguments))
         tags = tuple(tag.fill(arguments) for tag in self._tags)
         asked = Asked(self._values or self._typed(), self._declared.policy, tags, depends)
-        found: R = await self._cache.answer(
-            self._text(arguments), partial(self._function, *args, **kwargs), asked
-        )
+        loader: Callable[[], Any] = partial(self._function, *whole, **kwargs)
+        found: R = await self._cache.answer(self._text(arguments), loader, asked)
         return found
 
     def _typed(self) -> Values[Any]:

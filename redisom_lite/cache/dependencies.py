@@ -47,17 +47,18 @@ class Watch:
     digest: bytes
     kind: bytes
     program: bytes
-    indexes: frozenset[str]
+    indexes: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One partition of a model, and what is watched there."""
+    """One partition of a model: what a loader watches there, and whose marks a reader asks for (digests)."""
 
     store: Store
     keyspace: Keyspace
     partition: int
-    watches: tuple[Watch, ...]
+    watches: tuple[Watch, ...] = ()
+    asked: tuple[bytes, ...] = ()
 
     @property
     def base(self) -> bytes:
@@ -66,11 +67,6 @@ class Place:
     @property
     def registry(self) -> bytes:
         return self.keyspace.registry(self.partition)
-
-    @property
-    def asked(self) -> tuple[bytes, ...]:
-        """The digests whose marks a reader asks for."""
-        return (*(watch.digest for watch in self.watches), EVERYTHING.digest)
 
     def words(self) -> tuple[Arg, ...]:
         """What cache_read.lua is told of it."""
@@ -86,6 +82,24 @@ class Depending:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A watch that an entry was loaded under, and the indexes it is judged by; `since` is ms."""
+
+    base: bytes
+    digest: bytes
+    mark: bytes
+    since: int
+    indexes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, field: bytes, value: bytes) -> Mark:
+        """Read a field of an entry: `d:digest base`, `mark since index,...`."""
+        digest, base = field[2:].split(b" ", 1)
+        mark, since, indexes = value.split(b" ")
+        return cls(base, digest, mark, int(since), tuple(indexes.decode().split(",")) if indexes else ())
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What cache_read.lua says of a place: the state of its indexes, its newest overdue deadline (ms), the marks."""
 
@@ -98,14 +112,11 @@ class Standing:
         state, overdue, *marks = reply
         return cls(state, _milliseconds(overdue), dict(zip(place.asked, marks, strict=True)))
 
-    def holds(self, place: Place, digest: bytes, mark: bytes) -> bool:
-        """Whether nothing has happened that the watch concerns, expiry aside."""
-        if self.marks.get(digest) != mark:
+    def holds(self, mark: Mark) -> bool:
+        """Whether nothing has happened that a watch concerns, expiry aside."""
+        if self.marks.get(mark.digest) != mark.mark:
             return False
-        if digest == EVERYTHING.digest:
-            return True
-        indexes = next(watch.indexes for watch in place.watches if watch.digest == digest)
-        return self.state is not None and not waiting(self.state, indexes)
+        return not mark.indexes or (self.state is not None and not waiting(self.state, mark.indexes))
 
 
 def _milliseconds(score: bytes) -> int:
@@ -157,9 +168,11 @@ def _watch(condition: Condition) -> Watch:
     packed = b"".join(b"%d:%b" % (len(word), word) for word in words)
     if len(packed) > _LARGEST:
         return EVERYTHING
-    indexes = frozenset(_field(leaf).name for leaf in leaves if _field(leaf).kind is not Kind.KEY)
+    indexes = {_field(leaf).word for leaf in leaves if _field(leaf).kind is not Kind.KEY}
     kind = b"r" if any(map(_reads_records, leaves)) else b"i"
-    return Watch(sha1(packed, usedforsecurity=False).hexdigest()[:20].encode(), kind, packed, indexes)
+    return Watch(
+        sha1(packed, usedforsecurity=False).hexdigest()[:20].encode(), kind, packed, tuple(sorted(indexes))
+    )
 
 
 def _leaves(condition: Condition) -> Iterator[Condition]:
@@ -225,7 +238,8 @@ def places(depends: Iterable[Depending]) -> dict[bytes, Place]:
         store = store_of(model)
         keyspace = store.keyspace(model.__redisom_schema__)
         for partition, base in enumerate(keyspace.bases):
-            found[base] = Place(store, keyspace, partition, tuple(watches))
+            digests = (*(watch.digest for watch in watches), EVERYTHING.digest)
+            found[base] = Place(store, keyspace, partition, tuple(watches), digests)
     return found
 
 
@@ -248,10 +262,10 @@ async def _watch_place(place: Place, mark: bytes, lifetime_ms: int) -> dict[byte
             await sweep(place)  # their end would count as a change after the load
             reply = await _set(place, watches, mark, lifetime_ms)
         state, _, now, *marks = reply
-        judged = not waiting(state or b"", {name for watch in watches for name in watch.indexes})
+        judged = not waiting(state or b"", {name.decode() for watch in watches for name in watch.indexes})
         if state is not None and judged and all(marks):
             return {
-                field_of(place.base, watch.digest): b"%b %b" % (found, now)
+                b"d:%b %b" % (watch.digest, place.base): b"%b %b %b" % (found, now, b",".join(watch.indexes))
                 for watch, found in zip(watches, marks, strict=True)
             }
         if watches == (EVERYTHING,):
@@ -273,24 +287,3 @@ async def _set(place: Place, watches: Sequence[Watch], mark: bytes, lifetime_ms:
     for each in watches:
         words += (each.digest, each.kind, each.program)
     return await place.store.transport.call(load("cache_watch"), [place.registry], words)
-
-
-def field_of(base: bytes, digest: bytes) -> bytes:
-    """The field of an entry that keeps a watch's mark and when it was set (ms)."""
-    return b"d:%b %b" % (digest, base)
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A watch that an entry was loaded under."""
-
-    digest: bytes
-    base: bytes
-    mark: bytes
-    since: int
-
-    @classmethod
-    def of(cls, field: bytes, value: bytes) -> Mark:
-        digest, base = field[2:].split(b" ", 1)
-        mark, since = value.split()
-        return cls(digest, base, mark, int(since))

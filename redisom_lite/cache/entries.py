@@ -133,8 +133,8 @@ class Entries:
             ]
             seen = Seen(entry, int(now), bool(untouched))
             if not behind or not untouched:
-                valid = bool(untouched) and all(_holds(mark, places, standings) for mark in entry.marks)
-                return replace(seen, valid=valid)
+                valid = untouched and all(_holds(mark, standings) for mark in entry.marks)
+                return replace(seen, valid=bool(valid))
             try:
                 for place in behind:
                     await sweep(place)
@@ -244,6 +244,6 @@ def _entry(flat: Sequence[bytes]) -> Entry:
     )
 
 
-def _holds(mark: Mark, places: Mapping[bytes, Place], standings: Mapping[bytes, Standing]) -> bool:
+def _holds(mark: Mark, standings: Mapping[bytes, Standing]) -> bool:
     standing = standings.get(mark.base)
-    return standing is not None and standing.holds(places[mark.base], mark.digest, mark.mark)
+    return standing is not None and standing.holds(mark)

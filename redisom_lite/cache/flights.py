@@ -19,8 +19,8 @@ _numbers = count(1)
 class Flight(Generic[T]):
     """A load under way; `number` tells which of two began first."""
 
-    def __init__(self, load: Coroutine[Any, Any, T], over: Callable[[Flight[T]], None]) -> None:
-        self.number = next(_numbers)
+    def __init__(self, number: int, load: Coroutine[Any, Any, T], over: Callable[[Flight[T]], None]) -> None:
+        self.number = number
         self._over = over
         self._waiting = 0
         self._task = asyncio.get_running_loop().create_task(load)
@@ -71,13 +71,13 @@ class Flights(Generic[T]):
         """The load of this key under way."""
         return self._here().get(key)
 
-    def begin(self, key: Hashable, load: Coroutine[Any, Any, T]) -> Flight[T]:
-        """Begin to load; nobody else may be at it."""
+    def begin(self, key: Hashable, number: int, load: Coroutine[Any, Any, T]) -> Flight[T]:
+        """Begin to load, under a number of `now`; nobody else may be at it."""
         flights = self._here()
 
         def over(flight: Flight[T]) -> None:
             if flights.get(key) is flight:
                 del flights[key]
 
-        flights[key] = flight = Flight(load, over)
+        flights[key] = flight = Flight(number, load, over)
         return flight

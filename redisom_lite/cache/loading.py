@@ -19,6 +19,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from inspect import isawaitable
 from typing import Any, Final
@@ -30,6 +31,7 @@ from redisom_lite.cache.statistics import Counts
 from redisom_lite.containers.typed import Values
 from redisom_lite.engine.background import beside
 from redisom_lite.engine.node import Arg
+from redisom_lite.engine.store import Backend
 from redisom_lite.errors import (
     BackendError,
     BackendTimeoutError,
@@ -45,6 +47,10 @@ from redisom_lite.errors import (
 AWAY: Final = (UnavailableError, BackendTimeoutError, LoadingError, OutOfMemoryError, ReadOnlyError)
 """What a cache cannot help: its loaders run without it."""
 _NOT_FOUND: Final = "nothing was found when this was last looked for, and that is still remembered"
+Where = tuple[Backend, str]
+
+_loading: ContextVar[frozenset[int]] = ContextVar("redisom_lite_cache_loading", default=frozenset())
+"""The numbers of the loads that the running code is part of."""
 _FIRST_LOOK: Final = 0.01
 _LONGEST_LOOK: Final = 0.25
 
@@ -60,6 +66,11 @@ class Policy:
     negative: int | None = None
     early: float = 1.0
     lock: int = 10_000
+
+    @property
+    def longest(self) -> int:
+        """How long any answer can be fresh."""
+        return max(self.fresh, self.negative or 0)
 
     def lifetimes(self, kind: bytes) -> Lifetimes:
         """Those of an answer of a kind. "Nothing" never stands in for anything."""
@@ -132,14 +143,15 @@ class Loading:
             if look is not None and look.fresh:
                 if flight is not None or not _is_early(look.seen, request.policy):
                     return self.hit(look)
-                flight = self._flights.begin(where, self._fly(request, look.seen, early=True))
+                flight = self._begin(where, request, look.seen, early=True)
                 return await self._early(request, look, flight)
+            if flight is not None and flight.number in _loading.get():
+                raise DeclarationError("a loader asks for the key that it loads: it would wait for itself")
             if flight is not None and flight.number < came:
                 await flight.ended()  # it may have read before the latest write
                 continue
             if flight is None:
-                seen = None if look is None else look.seen
-                flight = self._flights.begin(where, self._fly(request, seen, early=False))
+                flight = self._begin(where, request, None if look is None else look.seen)
             brought = await flight.landed()
             if brought is not None:
                 self._counts.add("stale" if brought.stale else "misses")
@@ -182,6 +194,16 @@ class Loading:
             return Look(seen, request.values.decode(entry.text, b""))
         except DecodeError:
             return Look(replace(seen, untouched=False, valid=False))
+
+    def _begin(
+        self, where: Where, request: Request, seen: Seen | None, *, early: bool = False
+    ) -> Flight[Answer | None]:
+        number = self._flights.now()
+        before = _loading.set(_loading.get() | {number})  # as the load's task will see it
+        try:
+            return self._flights.begin(where, number, self._fly(request, seen, early=early))
+        finally:
+            _loading.reset(before)
 
     # In flight.
 
@@ -238,7 +260,7 @@ class Loading:
             async with beside(self._keep(request, token)):
                 try:
                     found = request.places.values()
-                    marks |= await watch(found, token, request.policy.lifetimes(VALUE).whole)
+                    marks |= await watch(found, token, request.policy.longest)
                 except AWAY:
                     marks.clear()
                 began = time.perf_counter()
@@ -274,8 +296,7 @@ class Loading:
     async def set(self, request: Request, value: Any) -> None:
         """Store a value that nobody was asked for."""
         token, answer = self._entries.token(), request.answer_of(value)
-        whole = request.policy.lifetimes(answer.kind).whole
-        marks = await watch(request.places.values(), token, whole)
+        marks = await watch(request.places.values(), token, request.policy.longest)
         await self._send(request, b"", _fields(request, token, answer, marks, 0), answer, {})
 
     async def _store(

@@ -15,6 +15,7 @@ import pytest
 
 from redisom_lite import Database
 from redisom_lite.cache import Cache
+from redisom_lite.errors import DeclarationError
 from tests.integration.cache_models import Loader
 
 ROOT = Path(__file__).parent.parent.parent
@@ -107,6 +108,22 @@ async def test_caller_who_waits_for_an_earlier_load_can_be_cancelled(cache: Cach
     assert second.cancelled()
     assert len(asyncio.all_tasks()) == 1
     assert load.runs == 1
+
+
+async def test_loader_that_asks_for_its_own_key_is_told(cache: Cache) -> None:
+    async def load() -> int:
+        return await cache.get_or_load("k", load) + 1
+
+    async with asyncio.timeout(5):
+        with pytest.raises(DeclarationError, match="wait for itself"):
+            await cache.get_or_load("k", load)
+
+
+async def test_loader_may_ask_for_other_keys(cache: Cache) -> None:
+    async def load(n: int) -> int:
+        return 0 if n == 0 else await cache.get_or_load(f"k{n - 1}", lambda: load(n - 1)) + 1
+
+    assert await cache.get_or_load("k5", lambda: load(5)) == 5
 
 
 async def test_failure_reaches_all_who_wait(cache: Cache) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -10,9 +11,9 @@ from enum import Enum
 from typing import Any, assert_type
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
-from redisom_lite import Database
+from redisom_lite import Database, Key, Meta, Model
 from redisom_lite.cache import Cache, Cached
 from redisom_lite.errors import DeclarationError
 from tests.integration.cache_models import Product
@@ -67,6 +68,8 @@ async def test_function_answers_from_the_cache(cache: Cache) -> None:
     assert runs == [("tea", 1), ("tea", 2)]
     assert search.__name__ == "search"
     assert search.__doc__ == "Search."
+    assert inspect.iscoroutinefunction(search.__call__)
+    assert list(inspect.signature(search).parameters) == ["text", "page"]
     assert search.key_of("tea") == "search:tea:1"
     assert await cache.get("search:tea:1", type=list[Sku]) is not None
     assert await search.delete("tea")
@@ -192,6 +195,20 @@ async def test_methods_are_functions_of_their_object(cache: Cache) -> None:
     await two.find("tea")
     assert (one.runs, two.runs) == (2, 1)
     assert isinstance(Catalogue.find, Cached)
+
+
+async def test_methods_of_models_are_cached_where_pydantic_is_told(cache: Cache, db: Database) -> None:
+    class Tea(Model):
+        model_config = ConfigDict(ignored_types=(Cached,))
+        meta = Meta(db=db)
+        name: Key[str]
+
+        @cache()
+        async def letters(self) -> list[str]:
+            return list(self.name)
+
+    assert await Tea(name="ab").letters() == await Tea(name="ab").letters() == ["a", "b"]
+    assert Tea(name="ab").letters.key_of() != Tea(name="c").letters.key_of()
 
 
 async def test_method_of_an_object_without_state_needs_no_template() -> None:
