@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from redisom_lite.cache.cached import UNSET, Asked, Cached, Declared, several
-from redisom_lite.cache.dependencies import Dependencies, Place, depending, places
+from redisom_lite.cache.dependencies import Dependencies, Depends, Place, depending, places
 from redisom_lite.cache.entries import Entries, Entry
 from redisom_lite.cache.loading import Loading, Policy, Request
 from redisom_lite.cache.statistics import CacheStats, Counts, stats_of
@@ -94,7 +94,7 @@ class Cache:
         *,
         key: str | None = None,
         ttl: Lifetime | None = None,
-        depends_on: Dependencies | Callable[..., Dependencies] = (),
+        depends_on: Depends = (),
         tags: str | Iterable[str] = (),
         stale: Lifetime | None = None,
         negative: Lifetime | None = None,

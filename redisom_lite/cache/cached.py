@@ -14,7 +14,7 @@ from functools import partial, update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, get_type_hints, overload
 
 from redisom_lite.cache.arguments import Arguments, Template
-from redisom_lite.cache.dependencies import Dependencies, Depending, depending
+from redisom_lite.cache.dependencies import Depending, Depends, depending
 from redisom_lite.cache.loading import Policy
 from redisom_lite.containers.typed import Values
 from redisom_lite.errors import DeclarationError
@@ -24,7 +24,6 @@ from redisom_lite.query import Query
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
-S = TypeVar("S")
 
 UNSET: Any = object()
 
@@ -54,7 +53,7 @@ class Declared:
     policy: Policy
     key: str | None = None
     tags: tuple[str, ...] = ()
-    depends_on: Dependencies | Callable[..., Dependencies] = ()
+    depends_on: Depends = ()
     type: Any = field(default=UNSET)
 
 
@@ -122,7 +121,9 @@ class Cached(Generic[P, R]):
     @overload
     def __get__(self, instance: None, owner: Any, /) -> Self: ...
     @overload
-    def __get__(self: Cached[Concatenate[S, Q], R], instance: S, owner: Any, /) -> Cached[Q, R]: ...
+    def __get__(self: Cached[Concatenate[Any, Q], R], instance: object, owner: Any, /) -> Cached[Q, R]: ...
+    @overload  # for checkers that cannot tell the parameters apart
+    def __get__(self, instance: object, owner: Any, /) -> Cached[..., R]: ...
     def __get__(self, instance: Any, owner: Any, /) -> Any:
         if instance is None:
             return self

@@ -8,18 +8,19 @@ takes away the watches they concern like any other step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from typing import Any, Final, TypeAlias
 
+from redisom_lite.codec import NONE_TOKEN
 from redisom_lite.engine.declare import declare, waiting
 from redisom_lite.engine.node import Arg
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.store import Store, store_of
 from redisom_lite.errors import BackendError, DeclarationError
-from redisom_lite.plan.expression import And, Condition, HasToken, LexRange, Not, Or, TextIn
+from redisom_lite.plan.expression import And, Condition, HasToken, IsNone, LexRange, Not, Or, TextIn
 from redisom_lite.plan.normalize import NEVER, normalize
 from redisom_lite.plan.program import program
 from redisom_lite.query import Query, check_condition
@@ -30,6 +31,8 @@ from redisom_lite.schema.record import Record
 Dependency: TypeAlias = type[Record] | Condition | Query[Any]
 """A model, a condition on one, or a query (its order and limit do not count)."""
 Dependencies: TypeAlias = Dependency | Iterable[Dependency]
+Depends: TypeAlias = Dependencies | Callable[..., Dependencies]
+"""What the answers of a function depend on, or a function of its arguments that tells."""
 
 MOST: Final = 64
 """Conditions watched per model; answers that come later depend on the whole model."""
@@ -169,10 +172,23 @@ def _watch(condition: Condition) -> Watch:
     if len(packed) > _LARGEST:
         return EVERYTHING
     indexes = {_field(leaf).word for leaf in leaves if _field(leaf).kind is not Kind.KEY}
-    kind = b"r" if any(map(_reads_records, leaves)) else b"i"
+    kind = (b"r" if any(map(_reads_records, leaves)) else b"i") + _tokens(clauses)
     return Watch(
         sha1(packed, usedforsecurity=False).hexdigest()[:20].encode(), kind, packed, tuple(sorted(indexes))
     )
+
+
+def _tokens(clauses: Iterable[Condition]) -> bytes:
+    """Tokens of which a record has one or does not satisfy the clauses, as cache_watches.lua reads them."""
+    for clause in clauses:
+        match clause:
+            case HasToken(_, tokens) if len(tokens) <= _ASKED_OF_RECORDS:
+                return b"".join(b"%d:%b" % (len(token), token) for token in tokens)
+            case IsNone():
+                return b"%d:%b" % (len(NONE_TOKEN), NONE_TOKEN)
+            case _:
+                continue
+    return b""
 
 
 def _leaves(condition: Condition) -> Iterator[Condition]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from redisom_lite import Composite, Database, Field, Key, Manager, Meta, Model, Range, Tag, Unique, new_id
 from redisom_lite.batch import Handle
+from redisom_lite.cache import Cache
 from redisom_lite.columns import (
     DecimalColumn,
     KeyColumn,
@@ -374,3 +375,50 @@ async def parts(cart: Cart) -> None:
     assert_type(await cart.items.get("tea"), int | None)
     assert_type(await cart.log.pop(), str | None)
     Cart(id="c")
+
+
+cache = Cache(db, "answers", ttl="5m", stale=timedelta(hours=1), negative=30)
+
+
+@cache(key="search:{text}:{page}", depends_on=[Product, Product.category == "tea"], tags=["search"])
+async def search(text: str, page: int = 1) -> list[Product]:
+    return []
+
+
+def of_category(category: str) -> list[Condition]:
+    return [Product.category == category]
+
+
+@cache(depends_on=of_category)
+async def cheapest(category: str) -> Decimal | None:
+    return None
+
+
+class Catalogue:
+    @cache(key="find:{text}", depends_on=Product.objects.find(Product.price < 5))
+    async def find(self, text: str) -> list[str]:
+        return []
+
+    @staticmethod
+    @cache(key="count")
+    async def count() -> int:
+        return 0
+
+
+async def one() -> int:
+    return 1
+
+
+async def cached(catalogue: Catalogue) -> None:
+    assert_type(await search("tea", page=2), list[Product])
+    assert_type(await cheapest("tea"), Decimal | None)
+    assert_type(await catalogue.find.delete("tea"), bool)
+    assert_type(await catalogue.find("tea"), list[str])
+    assert_type(await Catalogue.count(), int)
+    assert_type(search.key_of("tea"), str)
+    assert_type(await search.delete("tea", 1), bool)
+    assert_type(await cache.get_or_load("k", one, depends_on=[Product]), int)
+    assert_type(await cache.get("k", type=int), int | None)
+    assert_type(await cache.get("k", 0, type=int), int)
+    await cache.set("k", 1, tags="t", depends_on=Product.price < 5)
+    assert_type((await cache.stats()).hits, int)

@@ -14,9 +14,22 @@ from decimal import Decimal
 from redisom_lite import Manager
 from redisom_lite.plan.expression import Condition, Term
 from redisom_lite.transaction import Transaction
-from tests.typing.accepted import Everything, Item, Note, Product, Session, Shop, db, restock, sell
+from tests.typing.accepted import (
+    Catalogue,
+    Everything,
+    Item,
+    Note,
+    Product,
+    Session,
+    Shop,
+    cache,
+    db,
+    restock,
+    search,
+    sell,
+)
 
-shop, tx = Shop(), Transaction(db)
+shop, tx, catalogue = Shop(), Transaction(db), Catalogue()
 
 
 def find(*conditions: Condition) -> None: ...
@@ -120,3 +133,14 @@ db.atomic(retries="3")  # E
 db.atomic(print)  # E
 db.batch().get(5, "a")  # E
 db.batch().save(5)  # E
+
+# Caches.
+
+search(5, "tea")  # E
+search()  # E
+search.key_of(page=1)  # E
+catalogue.find(5)  # E: pyright, mypy
+cache(ttl=[5])  # E
+cache()(len)  # E
+cache(depends_on=5)  # E
+cache.get_or_load("k", len)  # E

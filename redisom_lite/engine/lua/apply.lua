@@ -46,15 +46,22 @@ end
 
 -- Conditions, decimals and key names: see reading.lua, match.lua and decimal.lua.
 local shared
-local function library(words)
-  if shared and not words then return shared end
-  --[[ the included files declare their own locals, `cursor` among them; `words` are read in place of ARGV ]]
-  local ARGV = words or ARGV
+local function library()
+  if shared then return shared end
+  --[[ the included files declare their own locals, `cursor` among them ]]
+  local ARGV = ARGV
 --@include reading.lua
 --@include match.lua
 --@include decimal.lua
-  local made = {
-    parse_program = parse_program, evaluate = evaluate,
+  shared = {
+    -- programs that stand in `words`; judged by what the indexes hold now
+    judge = function(words, ask)
+      local given = ARGV
+      ARGV, cursor, exists_cache = words, 0, {}
+      local done = pcall(ask, parse_program, evaluate)
+      ARGV = given
+      return done
+    end,
     satisfied = function(model, member, from)
       cursor = from - 1
       return evaluate(parse_program(model.base), { member }, model.base, model.int_keys)[1]
@@ -62,8 +69,7 @@ local function library(words)
     record_key = record_key, number = number,
     decimal_sum = decimal_sum, decimal_bound = decimal_bound, decimal_form = decimal_form,
   }
-  if not words then shared = made end
-  return made
+  return shared
 end
 
 local clock = call('TIME')

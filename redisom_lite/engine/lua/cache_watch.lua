@@ -16,7 +16,8 @@ local known = redis.call('HMGET', meta, 'd:' .. fingerprint, 'caches')
 if not known[1] then return { false } end
 
 local watches, by_digest, changed = {}, {}, false
-for _, watch in ipairs(read_watches(known[2] or '')) do
+local before = known[2] or ''
+for _, watch in ipairs(read_watches(before)) do
   if watch.ends >= now then
     watches[#watches + 1] = watch
     by_digest[watch.digest] = watch
@@ -45,7 +46,7 @@ for n = 1, tonumber(ARGV[6]) do
 end
 if changed then
   local texts = {}
-  for n = 1, #watches do texts[n] = watches[n].text end
+  for n = 1, #watches do texts[n] = text_of(watches[n], before) end
   redis.call('HSET', meta, 'caches', table.concat(texts))
 end
 return reply
