@@ -26,7 +26,7 @@ class Budget:
     """What one call may take: index entries examined, and server milliseconds after which it stops at the next run."""
 
     entries: int = 4000
-    ms: int = 3
+    ms: int = 2
 
 
 @dataclass(frozen=True, slots=True)
