@@ -98,7 +98,7 @@ class WindowCounter(Structure):
         return int(await self._once("window", (self._span, self._spans, by, self._most)))
 
     async def reset(self) -> None:
-        """Forget what was counted. Redis: DEL."""
+        """Forget what was counted. Redis: UNLINK."""
         await self.delete()
 
 

@@ -127,9 +127,9 @@ class ListQueue(Structure, Generic[T]):
         return [self._item(text) for text in found]
 
     async def trim(self, start: int = 0, stop: int | None = None) -> None:
-        """Keep only `items[start:stop]`. Redis: LTRIM; DEL when nothing is kept."""
+        """Keep only `items[start:stop]`. Redis: LTRIM; UNLINK when nothing is kept."""
         if stop == 0:
-            await self._write((b"DEL", self._place.key))
+            await self._write((b"UNLINK", self._place.key))
             return
         await self._write((b"LTRIM", self._place.key, start, -1 if stop is None else stop - 1))
 

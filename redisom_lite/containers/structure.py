@@ -144,8 +144,8 @@ class Structure:
         return bool(count)
 
     async def delete(self) -> bool:
-        """Delete it; whether there was one. Redis: DEL."""
-        (count,) = await self._write((b"DEL", *self._own))
+        """Delete it; whether there was one. Redis: UNLINK."""
+        (count,) = await self._write((b"UNLINK", *self._own))
         return bool(count)
 
     async def ttl(self) -> timedelta | None:

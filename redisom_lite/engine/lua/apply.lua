@@ -1048,7 +1048,7 @@ for n = 1, #opened do
     elseif record.removed then
       call('DEL', record.key)
     end
-    if record.parts_go then call('DEL', unpack(record.parts)) end
+    if record.parts_go then call('UNLINK', unpack(record.parts)) end -- they may be large
   end
 end
 local function renew_fading(record)
