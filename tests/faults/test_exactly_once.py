@@ -80,6 +80,21 @@ async def test_deletes_and_inserts_never_mistake_their_own_success(db: Database,
     assert proxy.accepted > 5
 
 
+async def test_batches_never_mistake_their_own_success(db: Database, proxy: LossyProxy) -> None:
+    proxy.odds = 6
+    for n in range(60):
+        products = [Product(sku=f"{n}-{i}", ean=f"only {i}") for i in range(4)]
+        async with db.batch() as batch:
+            inserted = [batch.insert(product) for product in products]
+            read = batch.get(Product, f"{n}-3")
+        assert [handle.result for handle in inserted] == products
+        assert read.result == products[3]
+        async with db.batch() as batch:
+            deleted = [batch.delete(product) for product in products]
+        assert [handle.result for handle in deleted] == [True] * 4
+    assert proxy.accepted > 5
+
+
 async def test_versioned_saves_never_conflict_with_themselves(db: Database, proxy: LossyProxy) -> None:
     proxy.odds = 12
     doc = await Doc.objects.create(id=1)

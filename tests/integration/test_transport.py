@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from redisom_lite import Database
 from redisom_lite.engine.address import parse
 from redisom_lite.engine.pool import open_transport
 from redisom_lite.engine.scripts import from_text
 from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import BackendError, BackendTimeoutError
+from tests.integration.bank import Account
 from tests.servers import command
 
 ECHO = from_text("echo", b"return {KEYS[1], ARGV[1]}")
@@ -238,11 +240,37 @@ async def test_sessions_beyond_the_limit_time_out_naming_it(real_url: str) -> No
     await transport.aclose()
 
 
+async def test_thousand_gets_and_saves_at_once_take_one_connection_and_few_trips(real_url: str) -> None:
+    async with Database(real_url) as db:
+        db.bind(Account)
+        await Account.objects.save_many([Account(id=str(n)) for n in range(1000)])
+        await Account.objects.get("0")
+        before = await db.redis.info("stats")
+        found = await asyncio.gather(*(Account.objects.get(str(n)) for n in range(1000)))
+        await asyncio.gather(*(account.inc(balance=1) for account in found))
+        after = await db.redis.info("stats")
+        assert [account.id for account in found] == [str(n) for n in range(1000)]
+        assert await Account.objects.find(Account.balance == 101).count() == 1000
+        assert after["total_connections_received"] == before["total_connections_received"]
+        if "total_reads_processed" in after:
+            assert after["total_reads_processed"] - before["total_reads_processed"] < 100
+
+
+async def test_thousand_gets_without_sharing_take_few_connections(real_url: str) -> None:
+    async with Database(real_url, multiplex=False) as db:
+        db.bind(Account)
+        await Account.objects.save_many([Account(id=str(n)) for n in range(1000)])
+        before = (await db.redis.info("stats"))["total_connections_received"]
+        found = await asyncio.gather(*(Account.objects.get(str(n)) for n in range(1000)))
+        assert [account.id for account in found] == [str(n) for n in range(1000)]
+        assert (await db.redis.info("stats"))["total_connections_received"] - before <= 16
+
+
 async def test_close_lets_what_is_under_way_finish(transport: Transport) -> None:
     waiting = [asyncio.ensure_future(transport.call(ECHO, [b"k"], [i])) for i in range(50)]
     await asyncio.sleep(0)
     await asyncio.sleep(0.05)
-    await transport.aclose()
+    await transport.aclose(grace=60)
     assert [int(reply[1]) for reply in await asyncio.gather(*waiting)] == list(range(50))
 
 
