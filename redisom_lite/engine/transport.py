@@ -26,6 +26,7 @@ from redisom_lite.errors import BackendError, ReadOnlyError, RedisomError
 
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 0.5
+_LOOK_EVERY: Final = 0.002
 
 
 class Session(Protocol):
@@ -87,17 +88,22 @@ class StepTransport:
         self._endpoint = endpoint
         self._timeout = timeout
         self._now: Callable[[], float] = asyncio.get_running_loop().time
+        self._under_way = 0
 
     async def call(self, script: Script, keys: Sequence[bytes], args: Sequence[Arg]) -> Any:
         deadline = self._now() + self._timeout
         command = (b"EVALSHA", script.sha, len(keys), *keys, *args)
+        self._under_way += 1
         try:
-            reply = await self._endpoint.one(command, deadline)
-        except RedisomError as error:
-            reply = error
-        if isinstance(reply, RedisomError):
-            return await self._call_again(script, command, reply, deadline)
-        return reply
+            try:
+                reply = await self._endpoint.one(command, deadline)
+            except RedisomError as error:
+                reply = error
+            if isinstance(reply, RedisomError):
+                return await self._call_again(script, command, reply, deadline)
+            return reply
+        finally:
+            self._under_way -= 1
 
     async def _call_again(
         self, script: Script, command: tuple[Arg, ...], failed: RedisomError, deadline: float
@@ -122,14 +128,18 @@ class StepTransport:
             return []
         deadline = self._now() + self._timeout
         replies: list[Any] = []
+        self._under_way += 1
         try:
-            replies = await self._endpoint.many(commands, deadline)
-            failed = _first_transient(replies) if retry else None
-        except RedisomError as error:
-            failed = error
-        if failed is None:
-            return replies
-        return await self._commands_again(commands, replies, failed, deadline, retry=retry)
+            try:
+                replies = await self._endpoint.many(commands, deadline)
+                failed = _first_transient(replies) if retry else None
+            except RedisomError as error:
+                failed = error
+            if failed is None:
+                return replies
+            return await self._commands_again(commands, replies, failed, deadline, retry=retry)
+        finally:
+            self._under_way -= 1
 
     async def _commands_again(
         self,
@@ -196,7 +206,11 @@ class StepTransport:
                 self._endpoint.drop()
 
     async def aclose(self, grace: float = 1.0) -> None:
-        await self._endpoint.aclose(grace)
+        till = self._now() + grace
+        # a step may be between two attempts; an event would cost every call
+        while self._under_way and self._now() < till:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_EVERY)
+        await self._endpoint.aclose(max(0.0, till - self._now()))
 
     def abandon(self) -> None:
         self._endpoint.abandon()

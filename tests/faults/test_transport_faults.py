@@ -108,12 +108,12 @@ async def test_commands_that_were_never_sent_are_sent_again(transport: Transport
 
 
 async def test_call_to_no_server_fails_at_the_deadline_without_effect() -> None:
-    transport = open_transport(parse("redis://127.0.0.1:1"), timeout=0.3)
+    transport = open_transport(parse("redis://127.0.0.1:1"), timeout=1)
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="refused") as caught:
         await transport.call(ECHO, [b"k"], ["a"])
     assert caught.value.outcome == "none"
-    assert 0.1 < time.monotonic() - began < 1
+    assert 0.3 < time.monotonic() - began < 4
     assert isinstance(caught.value.__cause__, Exception)
     await transport.aclose()
 
@@ -138,7 +138,7 @@ async def test_call_without_an_answer_times_out_and_later_ones_work(
     with pytest.raises(BackendTimeoutError) as caught:
         await transport.call(ECHO, [b"k"], ["b"])
     assert caught.value.outcome == "unknown"
-    assert 1.9 < time.monotonic() - began < 2.5
+    assert 1.9 < time.monotonic() - began < 3.9  # a repetition would take until 4
     proxy.resume()
     assert await transport.call(ECHO, [b"k"], ["c"]) == [b"k", b"c"]
 
@@ -185,11 +185,11 @@ async def test_calls_survive_a_restart_of_the_server(tmp_path: Any, multiplex: b
 
 
 async def test_calls_while_clients_are_killed_all_get_their_replies(real_url: str, socket: str) -> None:
-    transport = open_transport(parse(real_url))
-    stop = threading.Event()
+    transport = open_transport(parse(real_url), timeout=60)
+    stop, dice = threading.Event(), random.Random(5)
 
     def kill() -> None:
-        while not stop.wait(0.01):
+        while not stop.wait(dice.choice([0.005, 0.01, 0.1])):  # a busy machine needs a while for 200 calls
             command(socket, "CLIENT KILL TYPE normal SKIPME yes")
 
     killer = threading.Thread(target=kill)
@@ -436,7 +436,7 @@ async def test_write_to_a_replica_is_read_only_soon(multiplex: bool) -> None:
         with pytest.raises(ReadOnlyError) as caught:
             await transport.call(from_text("t", b"return redis.call('SET', KEYS[1], 'v')"), [b"k"], [])
         assert caught.value.outcome == "none"
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4  # without waiting for the deadline
         assert await transport.call(from_text("t", b"return redis.call('GET', KEYS[1])"), [b"k"], []) is None
         await transport.aclose()
 
