@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from redisom_lite.cache.cached import UNSET, Asked, Cached, Declared, several
-from redisom_lite.cache.dependencies import Dependencies, Depends, Place, depending, places
+from redisom_lite.cache.dependencies import Dependencies, Depends, Place, depending, forget, places
 from redisom_lite.cache.entries import Entries, Entry
 from redisom_lite.cache.loading import Loading, Policy, Request
 from redisom_lite.cache.statistics import CacheStats, Counts, stats_of
@@ -16,6 +16,7 @@ from redisom_lite.containers.typed import Values, values_of
 from redisom_lite.engine.store import Store
 from redisom_lite.errors import ConstraintError, DeclarationError, RedisomError
 from redisom_lite.schema.lifetime import Lifetime, milliseconds
+from redisom_lite.schema.record import Record
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -207,12 +208,18 @@ class Cache:
 
     # Many at once.
 
-    async def invalidate(self, *tags: str) -> None:
-        """Outdate every answer that has one of these tags; those being loaded too. It never stands in for a load.
+    async def invalidate(self, *tags_or_models: str | type[Record]) -> None:
+        """Outdate every answer that has one of these tags, or depends on one of these models; those being loaded too.
 
-        Redis: DEL of one key for each tag, however many answers have it.
+        An answer with the tag never stands in for a failed load. Answers that depend on a model, or on a condition on
+        it, are outdated in every cache, as by a write that concerns them all: for when another program has written.
+
+        Redis: DEL of one key for each tag, HDEL for each partition of a model, however many answers.
         """
+        tags = [each for each in tags_or_models if not isinstance(each, type)]
+        models = [each for each in tags_or_models if isinstance(each, type)]
         await self._entries.touch(_tags(tags)[1:])
+        await forget(places(depending(models)).values())
 
     async def clear(self) -> None:
         """Outdate every answer of this cache, those being loaded too. Their memory is free when their lifetime ends.

@@ -19,7 +19,7 @@ from redisom_lite.engine.declare import declare, waiting
 from redisom_lite.engine.node import Arg
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.store import Store, store_of
-from redisom_lite.errors import BackendError, DeclarationError
+from redisom_lite.errors import BackendError, DeclarationError, RedisomError
 from redisom_lite.plan.expression import And, Condition, HasToken, IsNone, LexRange, Not, Or, TextIn
 from redisom_lite.plan.normalize import NEVER, normalize
 from redisom_lite.plan.program import program
@@ -268,15 +268,16 @@ async def watch(found: Iterable[Place], mark: bytes, lifetime_ms: int) -> dict[b
 
 
 async def _watch_place(place: Place, mark: bytes, lifetime_ms: int) -> dict[bytes, bytes]:
-    watches: Sequence[Watch] = place.watches
+    watches, swept = place.watches, False
     for _ in range(2 * _TRIES):
         reply = await _set(place, watches, mark, lifetime_ms)
         if reply[0] is None:
             await declare(place.store.transport, place.keyspace, place.partition, writer=False)
             continue
-        if reply[1]:
+        if reply[1] and not swept:
+            swept = True
             await sweep(place)  # their end would count as a change after the load
-            reply = await _set(place, watches, mark, lifetime_ms)
+            continue
         state, _, now, *marks = reply
         judged = not waiting(state or b"", {name.decode() for watch in watches for name in watch.indexes})
         if state is not None and judged and all(marks):
@@ -295,6 +296,15 @@ async def _watch_place(place: Place, mark: bytes, lifetime_ms: int) -> dict[byte
 async def sweep(place: Place) -> None:
     """Clean up some of what has expired at a place, which takes away the watches it concerns."""
     await place.store.backend.writer.sweep(place.keyspace, place.partition, _SWEPT)
+
+
+async def forget(found: Iterable[Place]) -> None:
+    """Take away every watch of these places, as a write that concerns them all would."""
+    for place in found:
+        command = (b"HDEL", place.base + b":meta", b"caches")
+        (reply,) = await place.store.transport.commands([command], retry=True)
+        if isinstance(reply, RedisomError):
+            raise reply
 
 
 async def _set(place: Place, watches: Sequence[Watch], mark: bytes, lifetime_ms: int) -> Any:

@@ -332,8 +332,9 @@ class Loading:
             )
         try:
             return await awaitable
-        except Exception:
-            self._counts.add("errors")
+        except Exception as error:
+            if not isinstance(error, NotFoundError) or request.policy.negative is None:
+                self._counts.add("errors")
             raise
 
     async def _uncached(self, request: Request) -> Answer:

@@ -194,6 +194,19 @@ async def test_nothing_depends_on_a_condition_that_never_holds(cache: Cache) -> 
     assert not await kept.dropped()
 
 
+async def test_model_is_invalidated_by_hand(cache: Cache, db: Database) -> None:
+    tea, every = Kept(cache, TEA, "tea"), Kept(cache, Product, "all")
+    other, spread = Kept(Cache(db, "other", ttl=60), TEA, "tea"), Kept(cache, Spread, "spread")
+    for each in (tea, every, other, spread):
+        await each.load()
+    await cache.invalidate(Product)
+    assert [await each.dropped() for each in (tea, every, other, spread)] == [True, True, True, False]
+    await cache.invalidate(Spread, "tag")
+    assert await spread.dropped()
+    with pytest.raises(DeclarationError):
+        await cache.invalidate(int)  # type: ignore[arg-type]  # that is the test
+
+
 # Races
 
 
