@@ -126,11 +126,10 @@ async def measure(
 
 
 def _best(seen: Sequence[Longest]) -> Longest:
-    best = min(seen, key=lambda each: each.slowlog)
-    best = replace(best, processor=min(each.processor for each in seen))
-    print(
-        f"{best.shape:<42}{best.scripts:>7,}{best.slowlog:>9,}{best.processor:>10,}  {best.what}", flush=True
-    )
+    processor, most = min(each.processor for each in seen), min(each.most for each in seen)
+    best = replace(min(seen, key=lambda each: each.slowlog), processor=processor, most=most)
+    figures = f"{best.calls:>7,}{best.slowlog:>9,}{processor:>10,}{most:>8,}"
+    print(f"{best.shape:<42}{figures}  {best.what}", flush=True)
     return best
 
 
