@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 from redisom_lite.engine import failure
 from redisom_lite.engine.node import Arg, Command, Endpoint, LineSession
 from redisom_lite.engine.scripts import Script
-from redisom_lite.errors import BackendError, ReadOnlyError, RedisomError
+from redisom_lite.errors import BackendError, BackendTimeoutError, ReadOnlyError, RedisomError
 
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 0.5
@@ -224,15 +224,20 @@ class _Attempts:
         self._now = now
         self.count = 0
         self.reached_server = False
+        self._reason: RedisomError | None = None
 
     def note(self, failed: RedisomError) -> RedisomError:
-        """Remember whether this attempt may have had an effect."""
+        """Remember whether this attempt may have had an effect, and why it failed."""
         self.reached_server |= isinstance(failed, BackendError) and failed.outcome == "unknown"
+        if not isinstance(failed, BackendTimeoutError):
+            self._reason = failed
         return failed
 
     def last(self, failed: RedisomError) -> RedisomError:
         """What the caller gets: the last failure, with the outcome of all attempts."""
         self.note(failed)
+        if isinstance(failed, BackendTimeoutError) and failed.outcome == "none" and self._reason is not None:
+            failed = self._reason  # it says more than that time is up
         if self.reached_server and isinstance(failed, BackendError):
             failed.outcome = "unknown"
         return failed

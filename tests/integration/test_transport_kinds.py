@@ -63,7 +63,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
 @kinds
 def test_tls_through_several_loops_works_and_leaves_nothing(tls: tuple[str, Path], multiplex: bool) -> None:
     url, certificate = tls
-    connections = Connections(parse(f"{url}?ssl_ca_certs={certificate}"), multiplex=multiplex)
+    connections = Connections(parse(f"{url}?ssl_ca_certs={certificate}"), timeout=60, multiplex=multiplex)
 
     async def use() -> None:
         transport = connections.transport()
@@ -135,7 +135,9 @@ def test_uvloop_with_tls_works(tls: tuple[str, Path], multiplex: bool) -> None:
     url, certificate = tls
 
     async def use() -> None:
-        transport = open_transport(parse(f"{url}?ssl_ca_certs={certificate}"), multiplex=multiplex)
+        transport = open_transport(
+            parse(f"{url}?ssl_ca_certs={certificate}"), timeout=60, multiplex=multiplex
+        )
         replies = await asyncio.gather(*(transport.call(ECHO, [b"k"], [i]) for i in range(300)))
         assert [int(reply[1]) for reply in replies] == list(range(300))
         assert len(await transport.call(BIG, [], [5_000_000])) == 5_000_000

@@ -100,6 +100,17 @@ async def test_call_refused_for_good_is_not_repeated() -> None:
     assert len(endpoint.sent) == 1
 
 
+async def test_call_that_runs_out_of_time_while_connecting_tells_why_it_could_not_before() -> None:
+    endpoint = Endpoint(Raised("none"), Raised("none", BackendTimeoutError))
+    with pytest.raises(UnavailableError) as caught:
+        await StepTransport(endpoint, timeout=5).call(SCRIPT, [b"k"], [])
+    assert caught.value.outcome == "none"
+    endpoint = Endpoint(Raised("unknown"), Raised("none", BackendTimeoutError))
+    with pytest.raises(UnavailableError) as caught:
+        await StepTransport(endpoint, timeout=5).call(SCRIPT, [b"k"], [])
+    assert caught.value.outcome == "unknown"
+
+
 async def test_call_timed_out_is_not_repeated() -> None:
     endpoint = Endpoint(Raised("unknown", BackendTimeoutError))
     with pytest.raises(BackendTimeoutError):
