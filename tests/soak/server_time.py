@@ -31,7 +31,6 @@ from tests.soak.flight import Flight, values
 from tests.soak.shapes import reads, writes
 
 BOUND_US = 5000
-RUNS = 3
 LONG = ("check", "reindex")  # so many calls that one run is enough
 _SCRIPTS = (b"EVALSHA", b"EVAL")
 
@@ -105,7 +104,7 @@ def _names() -> dict[bytes, str]:
 
 
 async def measure(
-    db: Database, witness: Witness, flights: Sequence[dict[str, Any]], only: str = ""
+    db: Database, witness: Witness, flights: Sequence[dict[str, Any]], only: str, times: int
 ) -> list[Longest]:
     """Load, and run every shape."""
     db.bind(Flight)
@@ -116,9 +115,9 @@ async def measure(
     dests = sorted({each["dest"] for each in flights})
     asked = {shape: run for shape, run in reads(tails, dests).items() if only in shape}
     done = {shape: change for shape, change in writes(flights[0]).items() if only in shape}
-    found = [_best([await witness.watch(shape, run) for _ in range(RUNS)]) for shape, run in asked.items()]
+    found = [_best([await witness.watch(shape, run) for _ in range(times)]) for shape, run in asked.items()]
     turns: dict[str, list[Longest]] = {shape: [] for shape in done}
-    for turn in range(RUNS):
+    for turn in range(times):
         for shape, change in done.items():
             if turn == 0 or shape not in LONG:
                 turns[shape].append(await witness.watch(shape, lambda change=change: change(db)))
@@ -133,12 +132,14 @@ def _best(seen: Sequence[Longest]) -> Longest:
     return best
 
 
-async def main(flights: Sequence[dict[str, Any]], binary: str | None, only: str = "") -> list[Longest]:
+async def main(
+    flights: Sequence[dict[str, Any]], binary: str | None, only: str = "", times: int = 3
+) -> list[Longest]:
     """Measure on a server of its own."""
     with embedded.start(binary=binary) as server:
         print(f"{server.name} {server.version}, {len(flights):,} flights")
         async with Database(server.url) as db:
-            return await measure(db, Witness(db, server), flights, only)
+            return await measure(db, Witness(db, server), flights, only, times)
 
 
 if __name__ == "__main__":
@@ -149,9 +150,10 @@ if __name__ == "__main__":
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--server", default=None, help="redis-server or valkey-server")
     parser.add_argument("--only", default="", help="shapes whose name contains this")
+    parser.add_argument("--runs", type=int, default=3, help="of every shape")
     options = parser.parse_args()
     rows = full_rows() if options.full else islice(sample_rows(), options.rows)
-    longest = asyncio.run(main(list(values(rows)), options.server, options.only))
+    longest = asyncio.run(main(list(values(rows)), options.server, options.only, options.runs))
     over = [each for each in longest if each.bound > BOUND_US]
     print(f"{len(over)} of {len(longest)} shapes have a call over {BOUND_US / 1000:.0f} ms")
     sys.exit(bool(over))

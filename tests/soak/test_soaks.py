@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import pytest
 
-from benchmarks.data import full_rows
+from benchmarks.data import full_rows, sample_rows
 from tests import servers
 from tests.property import flights
-from tests.soak import eviction
+from tests.soak import eviction, ratios, server_time
+from tests.soak.flight import values
 
 
 @pytest.fixture
@@ -27,6 +30,16 @@ def holds(outcome: eviction.Outcome) -> None:
 
 async def test_queries_are_right_while_a_small_server_evicts(binary: str | None) -> None:
     holds(await eviction.main(binary, writes=4000, limit="3mb"))
+
+
+async def test_commands_of_figures_run(binary: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    some = list(values(islice(sample_rows(), 600)))
+    longest = await server_time.main(some, binary, only="count", times=1)
+    assert "count of a range" in {each.shape for each in longest}
+    assert all(each.calls > 0 for each in longest)
+    found = await ratios.main(some, binary, samples=3, saved=300)
+    assert ratios.BOUNDS.keys() <= found.keys()
+    assert "ttl size" in capsys.readouterr().out
 
 
 @pytest.mark.slow
