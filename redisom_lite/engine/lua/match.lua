@@ -211,9 +211,9 @@ local function section_has(section, tokens)
   end
   return false
 end
-local function set_of(list)
+local function set_of(list, before, count)
   local set = {}
-  for n = 1, #list do set[list[n]] = true end
+  for n = before + 1, before + count do set[list[n]] = true end
   return set
 end
 
@@ -268,7 +268,7 @@ function leaf.L(i, members, base, int_keys, memo)
 end
 function leaf.M(i, members, base, int_keys, memo)
   local forms, out = forms_of(i, members, base, int_keys, memo), {}
-  i.set = i.set or set_of(list_of(i))
+  i.set = i.set or set_of(ARGV, i.from, i.count)
   for n = 1, #members do
     local form = forms[n]
     out[n] = form and i.set[sub(form, 1, find(form, '\0\0', 1, true) - 1)] or false
@@ -279,7 +279,7 @@ function leaf.S(i, members, base, int_keys)
   local out = {}
   if i.count > MANY then
     -- asking the record is cheaper than asking so many sets
-    i.set = i.set or set_of(list_of(i))
+    i.set = i.set or set_of(ARGV, i.from, i.count)
     for n = 1, #members do
       local section = index_section(base, int_keys, members[n], 't' .. i.field)
       out[n] = section ~= nil and section_has(section, i.set)
@@ -305,13 +305,13 @@ local function owners_of(i)
   return i.owners
 end
 function leaf.U(i, members)
-  i.set = i.set or set_of(owners_of(i))
+  i.set = i.set or set_of(owners_of(i), 0, #owners_of(i))
   local out = {}
   for n = 1, #members do out[n] = i.set[members[n]] or false end
   return out
 end
 function leaf.K(i, members)
-  i.set = i.set or set_of(list_of(i))
+  i.set = i.set or set_of(ARGV, i.from, i.count)
   local out = {}
   for n = 1, #members do out[n] = i.set[members[n]] or false end
   return out
