@@ -6,14 +6,13 @@ At most one step is under way, so that the order of the objects is the order of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
-from redisom_lite.engine.writer import Applied, error_of
+from redisom_lite.engine.writer import error_of
 from redisom_lite.errors import BulkError, QueryError, RedisomError
 from redisom_lite.saving import save_mutation, written
 from redisom_lite.schema.lifetime import Lifetime
@@ -26,17 +25,18 @@ M = TypeVar("M", bound=Record)
 Progress: TypeAlias = Callable[[int, int | None], object]
 
 _STEP_BYTES = 1 << 20
-_STEP_WORDS = 5000
+_STEP_WORDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """An object ready to be written: its position among all, its mutation, the row it will have."""
+    """An object ready to be written: its position among all, its mutation, the row it will have, bytes to send."""
 
     position: int
     record: Any
     mutation: Mutation
     row: Row
+    size: int
 
 
 async def save_many(
@@ -51,83 +51,84 @@ async def save_many(
     _check_size(site, batch_size)
     site.lifetime(ttl)
     total = len(objects) if isinstance(objects, Sized) else None
-    errors: list[tuple[int, Exception]] = []
-    saved = done = 0
+    refused: list[tuple[int, Exception]] = []
+    failed: list[tuple[int, Exception]] = []
+    written_so_far = told = 0
     running: asyncio.Task[int] | None = None
-    numbered = enumerate(objects)
+
+    async def finish(step: asyncio.Task[int]) -> None:
+        nonlocal written_so_far, told
+        written_so_far += await step
+        told = _tell(progress, told, written_so_far + len(failed) + len(refused), total)
+
     try:
-        while batch := list(islice(numbered, batch_size)):
-            prepared = _prepare(site, batch, ttl, errors)
+        prepared = _prepare(site, objects, ttl, refused)
+        for step in _steps(site, prepared, min(batch_size, site.schema.step)):
             if running is not None:
-                saved += await running
-                if progress is not None:
-                    progress(done, total)
-            running = asyncio.create_task(_save(site, prepared, errors))
-            done += len(batch)
+                await finish(running)
+            running = asyncio.create_task(_save(site, step, failed))
             await asyncio.sleep(0)  # let the step be sent before the next is prepared
         if running is not None:
-            saved += await running
-            if progress is not None:
-                progress(done, total)
+            await finish(running)
     finally:
         if running is not None and not running.done():
             running.cancel()
+    errors = sorted([*refused, *failed], key=lambda error: error[0])
+    _tell(progress, told, written_so_far + len(errors), total)
     if errors:
-        errors.sort(key=lambda error: error[0])
         raise BulkError(
-            f"{site.name}: {len(errors)} of {done} records were not saved (the others were): see .errors",
+            f"{site.name}: {len(errors)} of {written_so_far + len(errors)} records were not saved "
+            "(the others were): see .errors",
             errors=errors,
         )
-    return saved
+    return written_so_far
+
+
+def _tell(progress: Progress | None, told: int, done: int, total: int | None) -> int:
+    if progress is not None and done > told:
+        progress(done, total)
+    return done
 
 
 def _prepare(
-    site: Site[M], batch: Sequence[tuple[int, M]], ttl: Lifetime | None, errors: list[tuple[int, Exception]]
-) -> list[_Prepared]:
-    prepared: list[_Prepared] = []
-    for position, record in batch:
+    site: Site[M], objects: Iterable[M], ttl: Lifetime | None, refused: list[tuple[int, Exception]]
+) -> Iterator[_Prepared]:
+    for position, record in enumerate(objects):
         try:
             if not isinstance(record, site.model):
                 raise QueryError(f"{site.name}: an object of type {type(record).__name__} is no {site.name}")
             mutation, row = save_mutation(site, record, ttl)
-            prepared.append(_Prepared(position, record, mutation, row))
         except (ValidationError, RedisomError) as error:
-            errors.append((position, error))
-    return prepared
+            refused.append((position, error))
+        else:
+            yield _Prepared(position, record, mutation, row, sum(map(len, mutation.args)))
 
 
-async def _save(site: Site[M], prepared: Sequence[_Prepared], errors: list[tuple[int, Exception]]) -> int:
-    saved = 0
-    for step in _steps(site, prepared):
-        applied = await site.apply([each.mutation for each in step])
-        failed = _failed(site, step, applied, errors)
-        for number, each in enumerate(step):
-            if number not in failed:
-                written(site, each.record, each.row, applied.results[number])
-                saved += 1
-    return saved
-
-
-def _failed(
-    site: Site[M], step: Sequence[_Prepared], applied: Applied, errors: list[tuple[int, Exception]]
-) -> set[int]:
-    errors += [
+async def _save(site: Site[M], step: Sequence[_Prepared], failed: list[tuple[int, Exception]]) -> int:
+    applied = await site.apply([each.mutation for each in step])
+    lost = {failure.position for failure in applied.failures}
+    failed += [
         (step[failure.position].position, error_of(site.keyspace, failure)) for failure in applied.failures
     ]
-    return {failure.position for failure in applied.failures}
+    for number, each in enumerate(step):
+        if number not in lost:
+            written(site, each.record, each.row, applied.results[number])
+    return len(step) - len(lost)
 
 
-def _steps(site: Site[M], prepared: Sequence[_Prepared]) -> Iterable[list[_Prepared]]:
-    """Group by partition, and cut where a step would carry too much or take too long."""
+def _steps(site: Site[M], prepared: Iterable[_Prepared], most: int) -> Iterator[list[_Prepared]]:
+    """Group by partition, up to `most` records, and cut where a step would carry too much."""
     steps: dict[int, _Step] = {}
     for each in prepared:
         partition = site.keyspace.partition(each.mutation.member)
         step = steps.get(partition)
-        if step is None or not step.takes(each, site.schema.step):
+        if step is None or not step.takes(each):
             if step is not None:
                 yield step.records
             step = steps[partition] = _Step()
         step.add(each)
+        if len(step.records) == most:
+            yield steps.pop(partition).records
     yield from (step.records for step in steps.values())
 
 
@@ -138,18 +139,13 @@ class _Step:
         self.records: list[_Prepared] = []
         self._words = self._bytes = 0
 
-    def takes(self, each: _Prepared, most: int) -> bool:
-        args = each.mutation.args
-        return (
-            len(self.records) < most
-            and self._words + len(args) <= _STEP_WORDS
-            and self._bytes + sum(map(len, args)) <= _STEP_BYTES
-        )
+    def takes(self, each: _Prepared) -> bool:
+        return self._words + len(each.mutation.args) <= _STEP_WORDS and self._bytes + each.size <= _STEP_BYTES
 
     def add(self, each: _Prepared) -> None:
         self.records.append(each)
         self._words += len(each.mutation.args)
-        self._bytes += sum(map(len, each.mutation.args))
+        self._bytes += each.size
 
 
 async def delete_many(site: Site[Any], pks: Sequence[Any], *, batch_size: int) -> int:
