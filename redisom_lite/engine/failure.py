@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+from ssl import SSLCertVerificationError
 from typing import Final
 
 from redisom_lite.errors import (
@@ -180,5 +181,10 @@ def _reason(cause: BaseException | None) -> str:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same step may succeed a little later."""
+    """Whether the same step may succeed a little later. A certificate that is not trusted will not be."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, SSLCertVerificationError):
+            return False
+        link = link.__cause__ or link.__context__
     return isinstance(error, UnavailableError | LoadingError)
