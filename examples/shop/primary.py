@@ -78,7 +78,9 @@ class Primary:
                     )
 
     def close(self) -> None:
-        self._connection.close()
+        """Close the file, once the call under way has ended: its thread may outlive whoever asked."""
+        with self._lock:
+            self._connection.close()
 
     async def articles(self) -> list[Article]:
         """Every product."""
@@ -94,18 +96,20 @@ class Primary:
 
     async def change(self, sku: str, *, price: Decimal) -> bool:
         """Give a product another price; whether there is one."""
-        done = await self._run(
-            lambda connection: connection.execute(
-                "update product set price = ? where sku = ?", [str(price), sku]
+        changed = await self._run(
+            lambda connection: (
+                connection.execute("update product set price = ? where sku = ?", [str(price), sku]).rowcount
             )
         )
-        return done.rowcount == 1
+        return changed == 1
 
     async def record(self, purchase: str, lines: list[Sale]) -> None:
         """Record an order; doing so twice is as good as once."""
         rows = [(purchase, line.sku, line.quantity, str(line.price)) for line in lines]
         await self._run(
-            lambda connection: connection.executemany("insert or ignore into sale values (?, ?, ?, ?)", rows)
+            lambda connection: (
+                connection.executemany("insert or ignore into sale values (?, ?, ?, ?)", rows).rowcount
+            )
         )
 
     async def sold(self) -> dict[str, int]:
