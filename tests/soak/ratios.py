@@ -20,10 +20,11 @@ from itertools import islice
 from statistics import median
 from typing import Any
 
+from benchmarks.contenders.redisom_lite import Flight
 from benchmarks.data import full_rows, sample_rows
+from benchmarks.flight import values
 from redisom_lite import Database, Key, Meta, Model, Range, Tag
 from redisom_lite.engine import embedded
-from tests.soak.flight import Flight, values
 
 Call = Callable[[], Awaitable[object]]
 

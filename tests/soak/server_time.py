@@ -21,13 +21,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from benchmarks.contenders.redisom_lite import Flight
 from benchmarks.data import full_rows, sample_rows
+from benchmarks.flight import values
 from redisom_lite import Database
 from redisom_lite.engine import embedded
 from redisom_lite.engine.scripts import load
 from redisom_lite.testing import _between as between
 from tests.servers import command
-from tests.soak.flight import Flight, values
 from tests.soak.shapes import reads, writes
 
 BOUND_US = 5000

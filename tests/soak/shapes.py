@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from benchmarks.contenders.redisom_lite import Flight
 from redisom_lite import Database
 from redisom_lite.columns import Column
 from redisom_lite.query import Query
-from tests.soak.flight import Flight
 
 Shape = Callable[[Database], Awaitable[object]]
 

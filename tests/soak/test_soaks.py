@@ -7,10 +7,10 @@ from itertools import islice
 import pytest
 
 from benchmarks.data import full_rows, sample_rows
+from benchmarks.flight import values
 from tests import servers
 from tests.property import flights
 from tests.soak import eviction, ratios, server_time
-from tests.soak.flight import values
 
 
 @pytest.fixture
