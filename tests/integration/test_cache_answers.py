@@ -188,7 +188,7 @@ async def test_entry_is_fresh_for_its_lifetime_exactly(db: Database, cache: Cach
     while await db.redis.exists(key):
         found = await cache.get("k")
         left = await db.redis.pttl(key)
-        assert found == 1 or left < 0
+        assert found == 1 or left <= 0  # 0 in its last millisecond
         await asyncio.sleep(0.01)
     assert await cache.get("k") is None
     await cache.get_or_load("k", load)
