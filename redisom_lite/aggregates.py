@@ -23,7 +23,8 @@ from redisom_lite.engine.reader import Reading
 from redisom_lite.errors import QueryError, UnindexedFieldError
 from redisom_lite.plan.expression import Condition, NumberRange, Term, TextPrefix
 from redisom_lite.plan.ordering import number_of, stands_for, text_key
-from redisom_lite.plan.planner import Selection, plan
+from redisom_lite.plan.planner import Selection
+from redisom_lite.plan.prepared import prepare
 from redisom_lite.schema.model_schema import FieldSpec, Kind
 from redisom_lite.site import Site
 
@@ -218,7 +219,7 @@ def _limited(selection: Selection) -> bool:
 
 def _reading(site: Site[Any], selection: Selection, *specs: FieldSpec) -> Reading:
     names = site.keyspace.names_of([*specs, *(term.field for term in selection.order)]) if specs else None
-    return Reading(site.keyspace, plan(selection), names)
+    return Reading(site.keyspace, prepare(selection), names)
 
 
 async def _rows(site: Site[Any], selection: Selection, spec: FieldSpec) -> list[list[bytes | None]]:

@@ -13,11 +13,9 @@ from hashlib import blake2b
 from typing import Final, Generic, TypeVar
 
 from redisom_lite.errors import QueryError
-from redisom_lite.plan.expression import And
-from redisom_lite.plan.normalize import normalize
 from redisom_lite.plan.ordering import After, columns, text_key
 from redisom_lite.plan.planner import Selection
-from redisom_lite.plan.program import program
+from redisom_lite.plan.prepared import prepare
 
 M = TypeVar("M")
 
@@ -79,6 +77,6 @@ def _check(body: bytes) -> bytes:
 
 def _signature(selection: Selection) -> bytes:
     """What makes two queries' cursors interchangeable: model, order and conditions."""
-    words = [selection.schema.prefix.encode(), *program(And(normalize(And(selection.where))))]
+    words = [selection.schema.prefix.encode(), *prepare(selection).program()]
     words += [b"%b %d" % (term.field.name.encode(), term.descending) for term in selection.order]
     return blake2b(b"\0".join(b"%d:%b" % (len(word), word) for word in words), digest_size=_CHECK).digest()

@@ -21,7 +21,8 @@ from redisom_lite.paging import Page, open_cursor, seal_cursor
 from redisom_lite.plan.explain import Actual, Plan, explained
 from redisom_lite.plan.expression import And, Condition, Not, Or, Term
 from redisom_lite.plan.ordering import After, columns
-from redisom_lite.plan.planner import QueryPlan, Selection, plan
+from redisom_lite.plan.planner import QueryPlan, Selection
+from redisom_lite.plan.prepared import prepare
 from redisom_lite.scanning import MOST, Scan
 from redisom_lite.schema.lifetime import Lifetime
 from redisom_lite.schema.model_schema import FieldSpec, ModelSchema
@@ -165,7 +166,7 @@ class Query(Generic[M]):
     async def pks(self) -> list[Any]:
         """The primary keys, in order. Reads no record."""
         site = self._site()
-        members = await site.store.backend.reader.members(site.keyspace, plan(self._select))
+        members = await site.store.backend.reader.members(site.keyspace, prepare(self._select))
         await site.store.backend.tidy()
         of_member = site.schema.key.codec.of_member
         return [of_member(member) for member in members]
@@ -237,17 +238,18 @@ class Query(Generic[M]):
         `analyze` runs it too, and adds what that took.
         """
         site = self._site()
-        planned, reader = plan(self._select), site.store.backend.reader
+        prepared, reader = prepare(self._select), site.store.backend.reader
+        planned = prepared.planned
         decisions = []
         if not planned.impossible:
             decisions = [
-                await reader.decide(site.keyspace, planned, n) for n in range(len(site.keyspace.bases))
+                await reader.decide(site.keyspace, prepared, n) for n in range(len(site.keyspace.bases))
             ]
         shown = _shown(planned, decisions, reader.budget.entries)
         if not analyze:
             return shown
         trace, begun = Trace(), time.perf_counter()
-        found = await reader.rows(Reading(site.keyspace, planned, trace=trace))
+        found = await reader.rows(Reading(site.keyspace, prepared, trace=trace))
         examined = sum(head.examined for head in trace.heads)
         took = Actual(trace.calls, examined, len(found), (time.perf_counter() - begun) * 1000)
         return replace(shown, actual=took)
@@ -341,7 +343,7 @@ def _shown(planned: QueryPlan, decisions: Sequence[Decision], budget: int) -> Pl
 
 def _reading(site: Site[Any], selection: Selection, *specs: FieldSpec) -> Reading:
     names = site.keyspace.names_of((*specs, *columns(selection.order))) if specs else None
-    return Reading(site.keyspace, plan(selection), names)
+    return Reading(site.keyspace, prepare(selection), names)
 
 
 async def _rows(

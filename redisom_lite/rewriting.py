@@ -16,7 +16,8 @@ from pydantic_core import CoreConfig, CoreSchema, ErrorDetails, InitErrorDetails
 
 from redisom_lite.engine.reader import Reading
 from redisom_lite.errors import QueryError
-from redisom_lite.plan.planner import Selection, guard, plan
+from redisom_lite.plan.planner import Selection, guard
+from redisom_lite.plan.prepared import prepare
 from redisom_lite.saving import key_changed
 from redisom_lite.schema import lifetime as lifetimes, mutations
 from redisom_lite.schema.lifetime import Lifetime
@@ -68,9 +69,9 @@ async def _apply(site: Site[Any], selection: Selection, change: Change) -> int:
 
 async def runs(site: Site[Any], selection: Selection) -> AsyncGenerator[list[bytes]]:
     """The keys to change, each once, those of a run in one partition."""
-    reader, planned = site.store.backend.reader, plan(selection)
+    reader, prepared = site.store.backend.reader, prepare(selection)
     if selection.limit is not None or selection.offset:
-        members = await reader.members(site.keyspace, planned)
+        members = await reader.members(site.keyspace, prepared)
         groups: dict[int, list[bytes]] = {}
         for member in members:
             groups.setdefault(site.keyspace.partition(member), []).append(member)
@@ -78,7 +79,7 @@ async def runs(site: Site[Any], selection: Selection) -> AsyncGenerator[list[byt
             yield group
         return
     done = set[bytes]()
-    async for members in reader.runs(Reading(site.keyspace, planned)):
+    async for members in reader.runs(Reading(site.keyspace, prepared)):
         fresh = [member for member in dict.fromkeys(members) if member not in done]
         done.update(fresh)
         yield fresh

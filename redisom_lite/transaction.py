@@ -36,7 +36,7 @@ from redisom_lite.errors import (
     UnavailableError,
 )
 from redisom_lite.manager import several, site_in, site_of
-from redisom_lite.plan.planner import QueryPlan, plan
+from redisom_lite.plan.prepared import Prepared, prepare
 from redisom_lite.plan.watching import watched
 from redisom_lite.query import Query
 from redisom_lite.saving import insert_mutation, save_mutation, written
@@ -110,18 +110,18 @@ class Transaction:
         if not isinstance(query, Query):  # pyright: ignore[reportUnnecessaryIsInstance]  # others may give a model
             raise QueryError("tx.all takes a query: tx.all(Model.objects.find(...))")
         site = self._site(query.model)
-        planned = plan(query.selection)
-        if planned.impossible:
+        prepared = prepare(query.selection)
+        if prepared.statement.impossible:
             return []
-        members, overdue = await self._find(site.keyspace, planned, watched(planned))
+        members, overdue = await self._find(site.keyspace, prepared, watched(prepared.planned))
         if overdue:
             # one that comes back as it was takes its old place in every index, and trips no WATCH but that of deadlines
-            members, _ = await self._find(site.keyspace, planned, [b":due"])
+            members, _ = await self._find(site.keyspace, prepared, [b":due"])
         found = await self._read(site, members)
         return [record for record in found if record is not None]
 
     async def _find(
-        self, keyspace: Keyspace, planned: QueryPlan, suffixes: Iterable[bytes]
+        self, keyspace: Keyspace, prepared: Prepared, suffixes: Iterable[bytes]
     ) -> tuple[list[bytes], bool]:
         """Watch these keys of the model, then find; whether there were overdue records to leave out."""
         self._refuse_if_ended()
@@ -129,7 +129,7 @@ class Transaction:
         async with self._reading:
             await self._watch(keyspace, range(len(keyspace.bases)), keys, [])
         trace = Trace()
-        members = await self._backend.reader.members(keyspace, planned, trace)
+        members = await self._backend.reader.members(keyspace, prepared, trace)
         return members, any(head.overdue for head in trace.heads)
 
     async def _read(self, site: Site[R], members: Sequence[bytes]) -> list[R | None]:

@@ -13,8 +13,8 @@ from redisom_lite.engine.scripts import load
 from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import AccessDeniedError, IndexNotReadyError, ReadOnlyError, RedisomError
 from redisom_lite.plan.ordering import Position
-from redisom_lite.plan.planner import QueryPlan, together
-from redisom_lite.plan.program import Instruction, compiled
+from redisom_lite.plan.planner import together
+from redisom_lite.plan.prepared import Prepared
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.model_schema import FieldSpec, Kind
 
@@ -154,7 +154,7 @@ class Finder:
             if trace is not None:
                 trace.calls += 1
             accepted = self._accepted.get(known, b"")
-            if accepted and accepted != b"*" and waiting(accepted, search.query.indexes):
+            if accepted and accepted != b"*" and waiting(accepted, search.query.statement.indexes):
                 accepted = b""  # what another query could live with; the server says whether it still is so
             reply = await transport.call(script, [key], search.args(accepted, self._budget))
             if reply[0] != b"M":
@@ -165,7 +165,7 @@ class Finder:
                     trace.calls += 1
                 state, reply = await self._declare_and_call(search)
             if state != b"*":
-                require_ready(keyspace, state, search.query.indexes)
+                require_ready(keyspace, state, search.query.statement.indexes)
             self._accepted[known] = state
             if reply is not None and reply[0] != b"M":
                 return reply
@@ -203,7 +203,7 @@ class Search:
         self,
         keyspace: Keyspace,
         partition: int,
-        query: QueryPlan,
+        query: Prepared,
         *,
         mode: bytes,
         limit: int = 0,
@@ -221,7 +221,7 @@ class Search:
         self._examined = 0
         place = (b"0",) if after is None else (b"1", *after)
         self._middle = (
-            *(_order_words(query) if ordered else _NO_ORDER),
+            *(query.statement.order if ordered else _NO_ORDER),
             *_wanted_words(wanted),
             _flag(ties),
             _flag(verify),
@@ -231,7 +231,7 @@ class Search:
         self._mode = (keyspace.int_keys, mode, b"%d" % together(limit))
         self._resume = _START if stream is None else (b"S", b"%d" % stream, *_START[2:])
         # a path without the records whose order column is None cannot answer for everything
-        self._plan = (b"%d" % len(names), *names, *plan_words(query, every=limit > 0))
+        self._plan = (b"%d" % len(names), *names, *query.words(every=limit > 0))
 
     def go_on(self, head: Head) -> None:
         """Resume where `head` says the call stopped."""
@@ -247,49 +247,16 @@ class Search:
         return [*self._head, accepted, *self._mode, *size, *self._middle, *self._resume, *self._plan]
 
 
-_LONG = 50
 _WORDS_PER_MS = 8000
 _START = (b"", b"1", b"1", b"0", b"", b"", b"")
 _NO_ORDER = (b"n", b"", b"0")
 _WANTED = {Kind.TEXT: b"l", Kind.TAG: b"t"}
 
 
-def _order_words(query: QueryPlan) -> tuple[bytes, bytes, bytes]:
-    primary = query.primary
-    if primary is None:
-        return (b"k", b"", b"0")
-    kind = {Kind.KEY: b"k", Kind.TEXT: b"l"}.get(primary.field.kind, b"z")
-    return (kind, primary.field.name.encode(), _flag(primary.descending))
-
-
 def _wanted_words(wanted: Sequence[FieldSpec]) -> list[bytes]:
     words = [b"%d" % len(wanted)]
     for spec in wanted:
         words += (_WANTED.get(spec.kind, b"z"), spec.name.encode())
-    return words
-
-
-def plan_words(query: QueryPlan, *, every: bool) -> list[bytes]:
-    """Clauses and paths as the script reads them; without `every`, only paths that hold all records."""
-    words = [b"%d" % len(query.clauses)]
-    paths = query.paths_for(every=every)
-    long: dict[Instruction, bytes] = {}
-    for position, clause in enumerate(query.clauses):
-        # what every path covers is never tested
-        if all(position in path.covers for path in paths):
-            words.append(b"0")
-            continue
-        instructions = compiled(clause)
-        words += (b"%d" % len(instructions), *(word for each in instructions for word in each))
-        if len(instructions) == 1 and len(instructions[0]) > _LONG:
-            long[instructions[0]] = b"%d" % (position + 1)
-    words.append(b"%d" % len(paths))
-    for path in paths:
-        words += (_flag(path.ordered), _flag(path.each), _flag(path.distinct), _flag(path.valued))
-        words += (b"%d" % len(path.covers), *(b"%d" % (clause + 1) for clause in sorted(path.covers)))
-        words.append(b"%d" % len(path.reads))
-        for read in path.reads:
-            words += (b"=", long[read]) if len(read) > _LONG and read in long else read
     return words
 
 

@@ -36,11 +36,11 @@ from redisom_lite.plan.ordering import (
     sort,
     text_key,
 )
-from redisom_lite.plan.planner import LOADED, Path, QueryPlan
+from redisom_lite.plan.planner import LOADED, Path
+from redisom_lite.plan.prepared import Prepared, prepare
 from redisom_lite.plan.program import leaf
-from redisom_lite.plan.telling import telling
 from redisom_lite.schema.keyspace import Keyspace
-from redisom_lite.schema.model_schema import DEADLINE, FieldSpec, Kind
+from redisom_lite.schema.model_schema import FieldSpec, Kind
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class Reading:
     """What to read of the records a plan finds: the hash fields (None: all of a row), and where to note the cost."""
 
     keyspace: Keyspace
-    query: QueryPlan
+    query: Prepared
     names: tuple[bytes, ...] | None = None
     trace: Trace | None = None
 
@@ -69,7 +69,7 @@ class Reading:
         return self.rest(), After(after.member, texts)
 
     def rest(self) -> Reading:
-        return replace(self, query=rest(self.query))
+        return replace(self, query=prepare(rest(self.query.selection)))
 
     @property
     def hash_fields(self) -> tuple[bytes, ...]:
@@ -78,9 +78,7 @@ class Reading:
     @property
     def mode(self) -> bytes:
         """How find.lua gives rows: all of them where the deadline is asked for, which no row tells."""
-        tested = {field for clause in self.query.clauses for field in fields_of(clause)}
-        asked = (field.name for field in (*tested, *columns(self.query.selection.order)))
-        return b"rows" if DEADLINE in asked else b"few"
+        return b"rows" if self.query.statement.timed else b"few"
 
     @property
     def names_to_test(self) -> tuple[bytes, ...]:
@@ -187,7 +185,7 @@ class Reader:
         """
         selection = reading.query.selection
         limit, offset = selection.limit, selection.offset
-        if reading.query.impossible or limit == 0:
+        if reading.query.statement.impossible or limit == 0:
             return []
         if limit is None:
             return await self._everything(reading, after, early)
@@ -197,10 +195,10 @@ class Reader:
 
     async def count(self, reading: Reading) -> int:
         """How many records the plan's conditions select; its limit and offset are not applied."""
-        if reading.query.impossible:
+        if reading.query.statement.impossible:
             return 0
         keyspace = reading.keyspace
-        told = None if keyspace.schema.evictable else telling(reading.query)
+        told = None if keyspace.schema.evictable else reading.query.telling()
 
         async def one(partition: int) -> int:
             if told is not None:
@@ -235,7 +233,7 @@ class Reader:
 
     async def any(self, reading: Reading) -> bool:
         """Whether the plan's conditions select a record at all; limit and offset are not applied."""
-        if reading.query.impossible:
+        if reading.query.statement.impossible:
             return False
 
         async def one(partition: int) -> bool:
@@ -252,10 +250,10 @@ class Reader:
 
         return any(await _on_partitions(reading.keyspace, one))
 
-    async def members(self, keyspace: Keyspace, query: QueryPlan, trace: Trace | None = None) -> list[bytes]:
+    async def members(self, keyspace: Keyspace, query: Prepared, trace: Trace | None = None) -> list[bytes]:
         """The keys of the records a plan selects, in its order; limit and offset applied. Reads no record."""
         limit, offset = query.selection.limit, query.selection.offset
-        if query.impossible or limit == 0:
+        if query.statement.impossible or limit == 0:
             return []
         reading = Reading(keyspace, query, trace=trace)
         found = await self._candidates(reading, None if limit is None else limit + offset, None, verify=True)
@@ -263,7 +261,7 @@ class Reader:
 
     async def runs(self, reading: Reading) -> AsyncGenerator[list[bytes]]:
         """The keys of all records a plan's conditions select, in runs of no order; a key may come up twice."""
-        if reading.query.impossible:
+        if reading.query.statement.impossible:
             return
         for partition in range(len(reading.keyspace.bases)):
             search = Search(reading.keyspace, partition, reading.query, mode=b"keys", ordered=False)
@@ -272,7 +270,7 @@ class Reader:
 
     async def tally(self, reading: Reading, specs: Sequence[FieldSpec]) -> Counter[tuple[bytes | None, ...]]:
         """How often each combination of these fields' keys (see find.lua, `wanted`) occurs in what a plan selects."""
-        if reading.query.impossible:
+        if reading.query.statement.impossible:
             return Counter()
         keyspace, width = reading.keyspace, len(specs)
 
@@ -300,7 +298,7 @@ class Reader:
 
         return sum(await _on_partitions(keyspace, one), start=Counter[tuple[bytes | None, ...]]())
 
-    async def decide(self, keyspace: Keyspace, query: QueryPlan, partition: int) -> Decision:
+    async def decide(self, keyspace: Keyspace, query: Prepared, partition: int) -> Decision:
         """What the server would do first for the rows of a plan."""
         limit, offset = query.selection.limit or 0, query.selection.offset
         search = Search(
@@ -309,7 +307,7 @@ class Reader:
             query,
             mode=b"plan",
             limit=limit + offset if limit else 0,
-            ties=not query.single,
+            ties=not query.statement.single,
         )
         return await self._finder.decide(search)
 
@@ -323,7 +321,7 @@ class Reader:
             for first in range(0, len(group), FETCHED):
                 listed = KeyIn(keyspace.schema.key, tuple(group[first : first + FETCHED]))
                 path = Path((leaf(listed),), frozenset(), "keys")
-                narrowed = replace(reading.query, paths=(path,))
+                narrowed = reading.query.narrowed(path)
                 search = Search(keyspace, partition, narrowed, mode=b"rows", names=reading.hash_fields)
                 async for reply in self._run(search, reading.trace):
                     rows.update(zip(reply.members, reading.whole_rows(reply.rows), strict=True))
@@ -333,7 +331,7 @@ class Reader:
 
     async def _first(self, reading: Reading, limit: int, offset: int, after: After | None) -> list[Found]:
         stream = None
-        if reading.query.single:
+        if reading.query.statement.single:
             try:
                 return await self._walked(reading, limit, offset, after)
             except KeysNeededError as needed:
@@ -357,7 +355,7 @@ class Reader:
             taken = taken[offset : offset + limit]
         if len(taken) < limit and any(tail for _, _, tail in parts):
             rest_of_it = reading.rest()
-            if not rest_of_it.query.impossible:
+            if not rest_of_it.query.statement.impossible:
                 taken += await self._first(rest_of_it, limit - len(taken), left, None)
         return taken
 
@@ -367,7 +365,7 @@ class Reader:
         """One partition's first records, what is left of the offset, and whether there are records without a value."""
         query, names = reading.query, reading.hash_fields
         taken: dict[bytes, Row] = {}  # one that moves ahead of the walk is met twice
-        start = position(query, after)
+        start = position(query.statement.primary, after)
         while True:
             search = Search(
                 reading.keyspace,
@@ -487,7 +485,7 @@ class Reader:
         query, keyspace = reading.query, reading.keyspace
         wanted = columns(query.selection.order)
         found: dict[bytes, tuple[Any, ...]] = {}
-        start = position(query, after, whole_tie=True) if needed is not None else None
+        start = position(query.statement.primary, after, whole_tie=True) if needed is not None else None
         search = Search(
             keyspace,
             partition,
@@ -657,7 +655,7 @@ def _is_at(spec: FieldSpec, key: bytes, member: bytes, text: bytes | None) -> bo
     return bool(score_key(spec, key) == text_key(spec, text))
 
 
-def _in_order(query: QueryPlan, found: list[Found], after: After | None) -> list[Found]:
+def _in_order(query: Prepared, found: list[Found], after: After | None) -> list[Found]:
     order = query.selection.order
     wanted = columns(order)
     if not wanted and after is None:
@@ -666,9 +664,9 @@ def _in_order(query: QueryPlan, found: list[Found], after: After | None) -> list
     return [record for _, record in following(pairs, order, after)]
 
 
-def _position_of(query: QueryPlan, reply: Reply) -> tuple[bytes, bytes]:
+def _position_of(query: Prepared, reply: Reply) -> tuple[bytes, bytes]:
     """Where the order goes on after the last record of a reply."""
-    primary, member, key = query.primary, reply.members[-1], reply.keys[-1] or b""
+    primary, member, key = query.statement.primary, reply.members[-1], reply.keys[-1] or b""
     if primary is None or primary.field.kind is Kind.KEY:
         return (b"", member)
     return (b"", key) if primary.field.kind is Kind.TEXT else (key, member)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from redisom_lite.plan.expression import Condition, HasToken, LexRange, NumberRange
 from redisom_lite.plan.ordering import rest
-from redisom_lite.plan.planner import LOADED, Path, QueryPlan, describe, together
+from redisom_lite.plan.planner import LOADED, Path, QueryPlan, describe, plan, together
 from redisom_lite.schema.model_schema import Kind
 
 _STRATEGIES: Final = {
@@ -185,7 +185,7 @@ def _goes_on(query: QueryPlan, driver: AccessPath) -> bool:
     selection = query.selection
     if query.primary is None or not query.primary.field.nullable or selection.limit is None:
         return False
-    return driver.entries < selection.limit + selection.offset and not rest(query).impossible
+    return driver.entries < selection.limit + selection.offset and not plan(rest(selection)).impossible
 
 
 def _warnings(query: QueryPlan, strategy: str, path: Path | None, examined: int, records: int) -> list[str]:

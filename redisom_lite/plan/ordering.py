@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from redisom_lite.keys import escape_text, text_member
 from redisom_lite.plan.expression import IsNone, Term
-from redisom_lite.plan.planner import QueryPlan, Selection, plan
+from redisom_lite.plan.planner import Selection
 from redisom_lite.schema.model_schema import FieldSpec, Kind
 
 P = TypeVar("P")
@@ -123,9 +123,8 @@ def following(
     return ordered[place + 1 :]
 
 
-def position(query: QueryPlan, after: After | None, *, whole_tie: bool = False) -> Position | None:
-    """Where a walk of the plan's first order goes on. `whole_tie`: from the start of the last record's equals."""
-    primary = query.primary
+def position(primary: Term | None, after: After | None, *, whole_tie: bool = False) -> Position | None:
+    """Where a walk of a plan's first order goes on. `whole_tie`: from the start of the last record's equals."""
     if after is None:
         return None
     if primary is None or primary.field.kind is Kind.KEY:
@@ -143,9 +142,8 @@ def position(query: QueryPlan, after: After | None, *, whole_tie: bool = False) 
     return (score, after.member)
 
 
-def rest(query: QueryPlan) -> QueryPlan:
+def rest(selection: Selection) -> Selection:
     """The second phase of an order: the records that have no value in its first column."""
-    selection = query.selection
     first, *others = selection.order
     order = tuple(others) or (Term(selection.schema.key, first.descending),)
-    return plan(Selection(selection.schema, (*selection.where, IsNone(first.field)), order))
+    return Selection(selection.schema, (*selection.where, IsNone(first.field)), order)

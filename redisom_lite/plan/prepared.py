@@ -1,0 +1,123 @@
+"""Selections ready to be sent: planned once for each shape, with the operands filled in.
+
+`prepare` gives for any selection just the words that planning it in full gives (`tests/property/test_prepared.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from typing import Final
+
+from redisom_lite.plan.expression import And, Condition
+from redisom_lite.plan.marks import Template, marked
+from redisom_lite.plan.matching import fields_of
+from redisom_lite.plan.planner import Path, QueryPlan, Selection, plan
+from redisom_lite.plan.program import program
+from redisom_lite.plan.shape import Operand, Shape, shape_of
+from redisom_lite.plan.telling import telling
+from redisom_lite.plan.wording import order_words, plan_words
+from redisom_lite.schema.model_schema import DEADLINE, Kind
+
+_KEPT: Final = 1024
+_NONE: Final[Mapping[bytes, int]] = {}
+
+
+class Statement:
+    """A plan as words for the server, with holes for operands; each kind of words made when first asked for."""
+
+    def __init__(self, planned: QueryPlan, marks: Mapping[bytes, int] = _NONE) -> None:
+        self._planned = planned
+        self._marks = marks
+        self.impossible = planned.impossible
+        self.single = planned.single
+        self.primary = planned.primary
+        self.indexes = planned.indexes
+        self.order = order_words(planned.primary)
+        order = planned.selection.order
+        self.columns = tuple(term.field for term in order if term.field.kind is not Kind.KEY)
+        tested = {field for clause in planned.clauses for field in fields_of(clause)}
+        self.timed = any(field.name == DEADLINE for field in (*tested, *self.columns))
+        """Whether it is about the deadlines of records, which no row tells."""
+
+    @cached_property
+    def first(self) -> Template:
+        return Template(plan_words(self._planned, every=True), self._marks)
+
+    @cached_property
+    def all(self) -> Template:
+        return Template(plan_words(self._planned, every=False), self._marks)
+
+    @cached_property
+    def told(self) -> Template | None:
+        words = telling(self._planned)
+        return None if words is None else Template(words, self._marks)
+
+    @cached_property
+    def program(self) -> Template:
+        return Template(program(And(self._planned.clauses)), self._marks)
+
+
+class Prepared:
+    """A selection, and what to send for it."""
+
+    __slots__ = ("_operands", "_planned", "selection", "statement")
+
+    def __init__(
+        self,
+        selection: Selection,
+        statement: Statement,
+        operands: Sequence[Operand] = (),
+        planned: QueryPlan | None = None,
+    ) -> None:
+        self.selection = selection
+        self.statement = statement
+        self._operands = operands
+        self._planned = planned
+
+    @property
+    def planned(self) -> QueryPlan:
+        """The plan with its operands, which few need: it is made when first asked for."""
+        if self._planned is None:
+            self._planned = plan(self.selection)
+        return self._planned
+
+    @property
+    def clauses(self) -> tuple[Condition, ...]:
+        return self.planned.clauses
+
+    def words(self, *, every: bool) -> list[bytes]:
+        """Clauses and paths as find.lua reads them: `every` for the first records in order, else for all."""
+        template = self.statement.first if every else self.statement.all
+        return template.filled(self._operands)
+
+    def telling(self) -> list[bytes] | None:
+        """What tell.lua reads to count, or None."""
+        template = self.statement.told
+        return None if template is None else template.filled(self._operands)
+
+    def program(self) -> list[bytes]:
+        """The conditions as one program."""
+        return self.statement.program.filled(self._operands)
+
+    def narrowed(self, path: Path) -> Prepared:
+        """The same conditions, of what this path reads."""
+        planned = replace(self.planned, paths=(path,))
+        return Prepared(self.selection, Statement(planned), planned=planned)
+
+
+def prepare(selection: Selection) -> Prepared:
+    """Plan a selection, or take the plan of its shape."""
+    shaped = shape_of(selection.schema, selection.where, selection.order)
+    if shaped is None:
+        planned = plan(selection)
+        return Prepared(selection, Statement(planned), planned=planned)
+    shape, operands = shaped
+    return Prepared(selection, _statement(shape), operands)
+
+
+@lru_cache(_KEPT)
+def _statement(shape: Shape) -> Statement:
+    where, marks = marked(shape)
+    return Statement(plan(Selection(shape.schema, where, shape.order)), marks)
