@@ -63,8 +63,7 @@ async def save_many(
 
     try:
         prepared = _prepare(site, objects, ttl, refused)
-        # twice the step of other writes: who loads in bulk rather waits a little longer than takes long
-        for step in _steps(site, prepared, min(batch_size, 2 * site.schema.step)):
+        for step in _steps(site, prepared, min(batch_size, site.schema.step)):
             if running is not None:
                 await finish(running)
             running = asyncio.create_task(_save(site, step, failed))

@@ -23,10 +23,10 @@ Row = list[bytes | None]
 
 @dataclass(slots=True)
 class Budget:
-    """What one call may take: index entries examined, and server milliseconds after which it stops at the next run."""
+    """What one call may take: index entries examined, and milliseconds of the server's processor."""
 
     entries: int = 4000
-    ms: int = 2
+    ms: int = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,11 +71,12 @@ local overdue = redis.call('ZCOUNT', due, '-inf', '(' .. now_text)
 local has_clock, processor = pcall(function() return os.clock end)
 has_clock = has_clock and processor
 local started = has_clock and processor() * 1000 or clock[1] % 100000 * 1000 + clock[2] / 1000
-local function out_of_time()
-  if has_clock then return processor() * 1000 - started > budget_ms end
+local function spent()
+  if has_clock then return processor() * 1000 - started end
   local t = redis.call('TIME')
-  return t[1] % 100000 * 1000 + t[2] / 1000 - started > budget_ms
+  return t[1] % 100000 * 1000 + t[2] / 1000 - started
 end
+local function out_of_time() return spent() > budget_ms end
 
 local function size_of(path)
   if not path.size then
@@ -396,11 +397,19 @@ if mode == 'count' and resume.strategy == '' then
   end
 end
 
+-- How many entries to read next: no more than the time left is enough for, by what those before took; 0 at the end.
+local function fitting(run)
+  local took = spent()
+  if examined >= budget or took > budget_ms then return 0 end
+  local fit = took > 0 and floor((budget_ms - took) / took * examined) or run
+  return fit < 16 and 0 or math.min(run, fit)
+end
+
 -- Stream: everything, in whatever order the driver gives it.
 local function stream()
   local read, score, member, scan = 1, '', '', ''
   if going_on then read, score, member, scan = resume.read, resume.score, resume.member, resume.scan end
-  local run = math.min(budget, 250)
+  local run = math.min(budget, 64)
   while read <= #path.reads do
     local next_members, position = open_read[path.reads[read].op](path.reads[read], false, score, member, scan)
     while true do
@@ -422,7 +431,8 @@ local function stream()
         end
       end
       if order.kind == 'n' and limit > 0 and found >= limit then return end
-      if examined >= budget or (mode == 'rows' and found >= most) or out_of_time() then
+      run = fitting(math.min(budget, 250))
+      if run == 0 or (mode == 'rows' and found >= most) then
         more = 1
         at_score, at_member, at_scan = position()
         at_read = read
@@ -439,7 +449,7 @@ local function walk()
   local score, member = '', ''
   if going_on then score, member = resume.score, resume.member elseif after then score, member = after.score, after.member end
   local next_members, position = open_read[path.reads[1].op](path.reads[1], order.descending, score, member, '')
-  local run = going_on and 250 or 1.3 * needed / selectivity(path) + 8
+  local run = going_on and 64 or 1.3 * needed / selectivity(path) + 8
   run = math.min(budget, 250, math.max(needed, math.ceil(run)))
   local last_score
   local function tie_of(key)
@@ -466,12 +476,12 @@ local function walk()
     end
     if mode == 'keys' then emit_keys(batch) end
     if full or (found >= limit and not (ties and scores)) then return end
-    if examined >= budget or (mode == 'rows' and found >= most) or out_of_time() then
+    run = fitting(math.min(budget, 250, run * 2))
+    if run == 0 or (mode == 'rows' and found >= most) then
       more = found >= limit and 2 or 1
       at_score, at_member = position()
       return
     end
-    run = math.min(budget, 250, run * 2)
   end
 end
 
