@@ -73,6 +73,12 @@ class Cluster:
         where = await self._primary_of(_slot(command), deadline)
         return await self._follow(command, where, deadline)
 
+    async def everywhere(self, command: Command, deadline: float) -> list[Any]:
+        await self._primary_of(None, deadline)
+        places = dict.fromkeys(filter(None, self._slots))
+        shares = await asyncio.gather(*(self._send([command], place, deadline) for place in places))
+        return [reply for (reply,) in shares]
+
     async def many(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         """Each server gets its share in one go, all at once; what was redirected follows."""
         places = [await self._primary_of(_slot(command), deadline) for command in commands]

@@ -75,7 +75,7 @@ _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]+(?= |$)")
 _PLAIN: Final = r"""[^"'`]|(?<=[a-z])'(?=[a-z])|'[\w|.-]{1,40}'(?= command)"""
 _UNQUOTED: Final = re.compile(rf"(?:{_PLAIN})*")
 # What Lua says of a script that failed: where, as Redis and as fakeredis put it, and why.
-_BY_LUA: Final = re.compile(r'(?:ERR )?(?:user_script|\[string "<python>"\]):(\d+): ')
+_BY_LUA: Final = re.compile(r'(?:ERR )?(?:user_(?:script|function)|\[string "<python>"\]):(\d+): ')
 _NAMED: Final = r"(?:local|global|field|upvalue|method|variable|argument #\d+ to|in table for) '[\w?]{1,60}'"
 _REASON: Final = re.compile(rf"(?:{_NAMED}|{_PLAIN})*")
 
@@ -115,6 +115,10 @@ def _hidden_code(text: str) -> str:
         return "NOPERM"
     if "max number of clients reached" in text:
         return "MAXCLIENTS"
+    if "Function not found" in text or "unknown command 'FCALL'" in text:
+        return "NOFUNCTION"
+    if text.startswith(("ERR Library ", "Library ")) and text.endswith(" already exists"):
+        return "LIBRARYEXISTS"
     return "ERR"
 
 

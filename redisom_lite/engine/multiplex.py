@@ -347,6 +347,9 @@ class MultiplexedServer:
         if self._closed:
             raise failure.closed(self._where)
 
+    async def everywhere(self, command: Command, deadline: float) -> list[Any]:
+        return await self.many([command], deadline)
+
     async def lines(self, key: bytes | None, deadline: float) -> Lines:
         return self._lines
 

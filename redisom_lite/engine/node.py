@@ -75,6 +75,10 @@ class Endpoint(Protocol):
         """Send commands in one go, return their replies."""
         ...
 
+    async def everywhere(self, command: Command, deadline: float) -> list[Any]:
+        """Send a command to every server there is, return their replies; for what each keeps for itself."""
+        ...
+
     async def lines(self, key: bytes | None, deadline: float) -> Lines:
         """The lines to the server that holds `key`."""
         ...

@@ -108,6 +108,9 @@ class PlainServer:
         finally:
             self._short.give_back(line)
 
+    async def everywhere(self, command: Command, deadline: float) -> list[Any]:
+        return await self.many([command], deadline)
+
     async def lines(self, key: bytes | None, deadline: float) -> Lines:
         return self._lines
 

@@ -64,7 +64,7 @@ def open_transport(
         return PlainServer(connector, limit=limit, follows=source.follows)
 
     endpoint = Cluster(source.nodes, open_server) if source.nodes else open_server()
-    return StepTransport(endpoint, timeout=timeout)
+    return StepTransport(endpoint, timeout=timeout, functions=source.has_sockets)  # memory has none
 
 
 _throwaway: Final[dict[int, tuple[EmbeddedServer, set[object]]]] = {}

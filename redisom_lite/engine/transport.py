@@ -20,6 +20,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Protocol
 
 from redisom_lite.engine import failure
+from redisom_lite.engine.functions import Functions
 from redisom_lite.engine.node import Arg, Command, Endpoint, LineSession
 from redisom_lite.engine.scripts import Script
 from redisom_lite.errors import BackendError, BackendTimeoutError, ReadOnlyError, RedisomError
@@ -50,7 +51,7 @@ class Transport(Protocol):
     async def call(self, script: Script, keys: Sequence[bytes], args: Sequence[Arg]) -> Any:
         """Run a script that may run twice.
 
-        Redis: EVALSHA, and EVAL when the server does not have the script.
+        Redis: FCALL where the server keeps it as a function, else EVALSHA, and EVAL when it does not have it.
 
         Raises:
             BackendError: by kind; after the deadline `UnavailableError` or `BackendTimeoutError`.
@@ -82,21 +83,29 @@ class Transport(Protocol):
 
 
 class StepTransport:
-    """The transport to any endpoint: repeats steps, and lends lines."""
+    """The transport to any endpoint: repeats steps, and lends lines.
 
-    def __init__(self, endpoint: Endpoint, *, timeout: float) -> None:
+    With `functions` the servers are offered to keep scripts as functions.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, timeout: float, functions: bool = False) -> None:
         self._endpoint = endpoint
         self._timeout = timeout
+        self._functions = Functions(offers=functions)
         self._now: Callable[[], float] = asyncio.get_running_loop().time
         self._under_way = 0
 
     async def call(self, script: Script, keys: Sequence[bytes], args: Sequence[Arg]) -> Any:
         deadline = self._now() + self._timeout
-        command = (b"EVALSHA", script.sha, len(keys), *keys, *args)
+        offer = self._functions.offer(script)
+        command = (*self._functions.head(script), len(keys), *keys, *args)
         self._under_way += 1
         try:
             try:
-                reply = await self._endpoint.one(command, deadline)
+                if offer is None:
+                    reply = await self._endpoint.one(command, deadline)
+                else:
+                    reply = await self._offer(offer, script, command, deadline)
             except RedisomError as error:
                 reply = error
             if isinstance(reply, RedisomError):
@@ -105,16 +114,31 @@ class StepTransport:
         finally:
             self._under_way -= 1
 
+    async def _offer(self, offer: Command, script: Script, command: tuple[Arg, ...], deadline: float) -> Any:
+        try:
+            taken, reply = await asyncio.gather(
+                self._endpoint.everywhere(offer, deadline),
+                self._endpoint.one(command, deadline),
+                return_exceptions=True,
+            )
+        except asyncio.CancelledError as cancelled:
+            self._functions.note(script, cancelled)
+            raise
+        self._functions.note(script, taken)
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply
+
     async def _call_again(
         self, script: Script, command: tuple[Arg, ...], failed: RedisomError, deadline: float
     ) -> Any:
         attempts = _Attempts(deadline, self._now)
         while True:
-            if isinstance(failed, BackendError) and failed.code == "NOSCRIPT" and command[0] == b"EVALSHA":
-                # EVAL from here on: it loads the script, and no later attempt can miss.
-                command = (b"EVAL", script.text, *command[2:])
-            else:
+            other = self._functions.other_form(script, command, failed)
+            if other is None:
                 await self._pause(attempts, failed)
+            else:
+                command = other
             try:
                 reply = await self._endpoint.one(command, deadline)
             except RedisomError as error:

@@ -33,7 +33,7 @@ from tests.soak.shapes import reads, writes
 
 BOUND_US = 5000
 LONG = ("check", "reindex")  # so many calls that one run is enough
-_SCRIPTS = (b"EVALSHA", b"EVAL")
+_SCRIPTS = (b"FCALL", b"EVALSHA", b"EVAL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,8 @@ def quantile(times: Sequence[int], share: float = 0.99) -> int:
 def _names() -> dict[bytes, str]:
     folder = files("redisom_lite.engine").joinpath("lua")
     scripts = [load(path.name.removesuffix(".lua")) for path in folder.iterdir()]
-    return {script.sha: script.name for script in scripts}
+    names = {script.sha: script.name for script in scripts}
+    return names | {script.function.name: script.name for script in scripts if script.function is not None}
 
 
 async def measure(

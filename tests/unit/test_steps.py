@@ -43,6 +43,9 @@ class Endpoint:
     async def many(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         return [await self.one(tuple(command), deadline) for command in commands]
 
+    async def everywhere(self, command: Command, deadline: float) -> list[Any]:
+        return await self.many([command], deadline)
+
     async def lines(self, key: bytes | None, deadline: float) -> Lines:
         raise NotImplementedError
 

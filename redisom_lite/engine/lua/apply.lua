@@ -24,11 +24,25 @@
 -- For speed: what a step reads of the registry it reads at once; entries are gathered by key, so that each key is
 -- written once; a record of which nothing was stored has nothing to compare with (`put_new`); parts that few steps
 -- need are made when one does (`library`).
+--@function
 
-local ARGV, KEYS, call = ARGV, KEYS, redis.call
+local call = redis.call
 local find, sub, format, concat = string.find, string.sub, string.format, table.concat
 
-local at = 0
+-- What a call works on, made anew by `begin`: functions outlive the call.
+local KEYS, ARGV, at
+local clock, now, stamp, operation, window, all
+local acknowledged_from, acknowledged_to
+local models, members_at, operations
+-- What the step will do, by key: the last word on a member wins. Reading a key's size before the first write proves
+-- its type, and that it is here.
+local sorted, sets, hashes  -- key -> member -> score|false, true|false, value|false
+local sizes, listings       -- key -> entries before the step; tag key -> {:v: key, token, text}
+local records, opened, owners, swept -- by KEYS position; in order; by model base and member; overdue ones, in order
+local mending               -- whether the listings of tags cannot be trusted
+local claims, current       -- unique values wanted, judged at the end; the mutation at work
+local results, failures, refused, plain
+
 local function take()
   at = at + 1
   return ARGV[at]
@@ -48,21 +62,21 @@ end
 local shared
 local function library()
   if shared then return shared end
-  --[[ the included files declare their own locals, `cursor` among them ]]
-  local ARGV = ARGV
+  --[[ the included files declare an ARGV of their own, and `cursor` ]]
 --@include reading.lua
 --@include match.lua
 --@include decimal.lua
   shared = {
     -- programs that stand in `words`; judged by what the indexes hold now
     judge = function(words, ask)
-      local given = ARGV
-      ARGV, cursor, exists_cache = words, 0, {}
-      local done = pcall(ask, parse_program, evaluate)
-      ARGV = given
-      return done
+      begin(words)
+      forget_keys()
+      return pcall(ask, parse_program, evaluate)
     end,
-    satisfied = function(model, member, from)
+    -- the guard of a mutation, which begins at word `from`
+    satisfied = function(words, model, member, from)
+      if ARGV ~= words then forget_keys() end
+      begin(words)
       cursor = from - 1
       return evaluate(parse_program(model.base), { member }, model.base, model.int_keys)[1]
     end,
@@ -72,17 +86,10 @@ local function library()
   return shared
 end
 
-local clock = call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-
-local stamp, operation, window, all = take(), take(), take_number(), take() == 'all'
-local acknowledged_from, acknowledged_to = take_words()
-local models, keys = {}, 0
-for n = 1, take_number() do
-  local count = take_number()
+local function take_model(first, count)
   local base = take()
   local model = { base = base, writer = take(), int_keys = take() == '1', evictable = take() == '1',
-    versioned = take() == '1', sweep = take_number(), first = keys, count = count, composites = {},
+    versioned = take() == '1', sweep = take_number(), first = first, count = count, composites = {},
     registry = base .. ':k', due = base .. ':due', memo = base .. ':memo', names = {}, scores = {}, tags = {}, fading = {} }
   model.numbers_from, model.numbers_to = take_words()
   for c = 1, take_number() do
@@ -92,11 +99,29 @@ for n = 1, take_number() do
   end
   for f = 1, take_number() do model.fading[f] = { name = take(), ms = take() } end
   model.fades = model.fading[1] ~= nil
-  models[n] = model
-  keys = keys + count
+  return model
 end
-local members_at = at
-at = at + keys
+local function begin(keys, args)
+  KEYS, ARGV, at = keys, args, 0
+  clock = call('TIME')
+  now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+  stamp, operation, window, all = take(), take(), take_number(), take() == 'all'
+  acknowledged_from, acknowledged_to = take_words()
+  models = {}
+  local declared = 0
+  for n = 1, take_number() do
+    local count = take_number()
+    models[n] = take_model(declared, count)
+    declared = declared + count
+  end
+  members_at = at
+  at = at + declared
+  operations = models[1].base .. ':op'
+  sorted, sets, hashes, sizes, listings = {}, {}, {}, {}, {}
+  records, opened, owners, swept = {}, {}, {}, {}
+  mending, claims, current = false, {}, 0
+  results, failures, refused, plain = {}, {}, {}, true
+end
 
 -- A retry of what was applied before returns the first answer.
 local function pack_reply(value)
@@ -119,8 +144,7 @@ local function unpack_reply(text, pos)
   local value = sub(text, last + 1, last + tonumber(size))
   return kind == 'i' and tonumber(value) or value, last + tonumber(size) + 1
 end
-local operations = models[1].base .. ':op'
-if stamp ~= '' then
+local function answered()
   for _, seen in ipairs(call('ZRANGEBYSCORE', operations, stamp, stamp)) do
     if sub(seen, 1, #operation) == operation then return (unpack_reply(seen, #operation + 1)) end
   end
@@ -128,20 +152,14 @@ if stamp ~= '' then
   local server_us = clock[1] * 1000000 + clock[2]
   if math.abs(server_us - tonumber(stamp)) > window / 2 then return { 'X', server_us } end
 end
-for n = 1, #models do
-  local known = call('HMGET', models[n].base .. ':meta', 'w:' .. models[n].writer, 'parts', 'caches')
-  if not known[1] then return { 'M', n } end
-  models[n].parts = known[2] -- the suffixes of parts in use, a comma list (see once.lua), or false
-  models[n].caches = known[3] -- what caches depend on (see cache_watches.lua), or false
+local function undeclared()
+  for n = 1, #models do
+    local known = call('HMGET', models[n].base .. ':meta', 'w:' .. models[n].writer, 'parts', 'caches')
+    if not known[1] then return { 'M', n } end
+    models[n].parts = known[2] -- the suffixes of parts in use, a comma list (see once.lua), or false
+    models[n].caches = known[3] -- what caches depend on (see cache_watches.lua), or false
+  end
 end
-
--- What the step will do, by key: the last word on a member wins. Reading a key's size before the first write proves
--- its type, and that it is here.
-local sorted, sets, hashes = {}, {}, {} -- key -> member -> score|false, true|false, value|false
-local sizes, listings = {}, {}          -- key -> entries before the step; tag key -> {:v: key, token, text}
-local records, opened, owners = {}, {}, {} -- by KEYS position; in order; by model base and member
-local mending = false -- whether the listings of tags cannot be trusted
-local claims, current = {}, 0 -- unique values wanted, judged at the end; the mutation at work
 
 local function size_of(key, command)
   local size = sizes[key]
@@ -672,7 +690,7 @@ local function write_fields(model, position, name, text)
     return nil, { 'missing' }
   end
   if version ~= '' and tonumber(version) ~= record.version then return nil, { 'version' } end
-  if guard_from <= guard_to and not library().satisfied(model, record.member, guard_from) then return 0 end
+  if guard_from <= guard_to and not library().satisfied(ARGV, model, record.member, guard_from) then return 0 end
   if name and (field_of(record, name) or '') ~= text then return -1 end
   local conflict = claim_conflict(record, claims_from, claims_to)
   if conflict then return nil, conflict end
@@ -811,7 +829,7 @@ function mutate.del(model)
     if parts_of(record)[1] then erase(record) end -- what is left of a record that another program deleted
     return 0
   end
-  if guard_from <= guard_to and not (record.live and library().satisfied(model, record.member, guard_from)) then return 0 end
+  if guard_from <= guard_to and not (record.live and library().satisfied(ARGV, model, record.member, guard_from)) then return 0 end
   if version ~= '' and record.live and tonumber(version) ~= record.version then return nil, { 'version' } end
   local lived = record.live
   erase(record)
@@ -827,7 +845,7 @@ function mutate.life(model)
     if guard_from <= guard_to then return -2 end
     return nil, { 'missing' }
   end
-  if guard_from <= guard_to and not library().satisfied(model, record.member, guard_from) then return -2 end
+  if guard_from <= guard_to and not library().satisfied(ARGV, model, record.member, guard_from) then return -2 end
   apply_lifetime(record, ttl)
   if record.deadline_changed then
     if record.indexed then finish(record) end
@@ -916,21 +934,22 @@ local function lacks_fading(model)
 end
 
 -- Phase 1: decide.
-local results, failures, refused, plain = {}, {}, {}, true
-for n = 1, take_number() do
-  current = n
-  local name = take()
-  local model = models[take_number()]
-  if model.fades and name ~= 'del' and name ~= 'life' and name ~= 'look' and lacks_fading(model) then
-    refused[#refused + 1] = { n, 'fading', model.fading[1].name }
+local function decide()
+  for n = 1, take_number() do
+    current = n
+    local name = take()
+    local model = models[take_number()]
+    if model.fades and name ~= 'del' and name ~= 'life' and name ~= 'look' and lacks_fading(model) then
+      refused[#refused + 1] = { n, 'fading', model.fading[1].name }
+    end
+    local result, failure = mutate[name](model)
+    results[n] = result or 0
+    if failure then failures[#failures + 1] = { n, unpack(failure) } end
+    if result ~= 1 then plain = false end
   end
-  local result, failure = mutate[name](model)
-  results[n] = result or 0
-  if failure then failures[#failures + 1] = { n, unpack(failure) } end
-  if result ~= 1 then plain = false end
 end
 -- Of a whole step, a unique value may pass from one record to another in any order.
-for _, claim in ipairs(claims) do
+local function judge_claim(claim)
   local record = claim.record
   local model, member = record.model, record.member
   local key = model.base .. ':u:' .. claim.name
@@ -951,22 +970,17 @@ for _, claim in ipairs(claims) do
   end
   if owner then failures[#failures + 1] = { claim.position, 'unique', claim.name, owner, claim.token } end
 end
-if refused[1] then return { 'F', refused } end
-if all and #failures > 0 then return { 'F', failures } end
 
 -- Sweep a bounded number of overdue records by what their memos say.
-local swept = {}
-for _, model in ipairs(models) do
-  if model.sweep > 0 and size_of(model.due, 'ZCARD') > 0 then
-    local overdue = call('ZRANGEBYSCORE', model.due, '-inf', '(' .. format('%.0f', now), 'LIMIT', 0, model.sweep)
-    for _, member in ipairs(overdue) do
-      if not sorted[model.due] or sorted[model.due][member] == nil then
-        local memo = size_of(model.memo, 'HLEN') > 0 and call('HGET', model.memo, member)
-        local record = { model = model, member = member, deadline = 0, stored = false, fields = {}, before = memo or '' }
-        erase(record)
-        record.key = library().record_key(model.base, model.int_keys, member)
-        swept[#swept + 1] = record
-      end
+local function sweep(model)
+  local overdue = call('ZRANGEBYSCORE', model.due, '-inf', '(' .. format('%.0f', now), 'LIMIT', 0, model.sweep)
+  for _, member in ipairs(overdue) do
+    if not sorted[model.due] or sorted[model.due][member] == nil then
+      local memo = size_of(model.memo, 'HLEN') > 0 and call('HGET', model.memo, member)
+      local record = { model = model, member = member, deadline = 0, stored = false, fields = {}, before = memo or '' }
+      erase(record)
+      record.key = library().record_key(model.base, model.int_keys, member)
+      swept[#swept + 1] = record
     end
   end
 end
@@ -975,11 +989,9 @@ end
 local function watched()
 --@include cache_drop.lua
 end
-local drop_watches
-for n = 1, #models do
-  if models[n].caches then
-    drop_watches = watched()
-    break
+local function watch_caches()
+  for n = 1, #models do
+    if models[n].caches then return watched() end
   end
 end
 
@@ -1016,40 +1028,31 @@ local function set_end(key, deadline)
     call('PERSIST', key)
   end
 end
-for n = 1, #opened do
-  local record = opened[n]
-  if record.changed and record.live then
-    if record.whole then store_whole(record) end
-    if next(record.fields) then
-      local texts, gone = {}, {}
-      for name, text in pairs(record.fields) do
-        if text then
-          texts[#texts + 1] = name
-          texts[#texts + 1] = text
-        else
-          gone[#gone + 1] = name
-        end
-      end
-      if texts[1] then in_chunks('HSET', record.key, texts) end
-      record.gone = gone
+local function store_fields(record)
+  local texts, gone = {}, {}
+  for name, text in pairs(record.fields) do
+    if text then
+      texts[#texts + 1] = name
+      texts[#texts + 1] = text
+    else
+      gone[#gone + 1] = name
     end
   end
+  if texts[1] then in_chunks('HSET', record.key, texts) end
+  record.gone = gone
 end
-for n = 1, #opened do
-  local record = opened[n]
-  if record.changed then
-    if record.live then
-      if record.whole and record.stored then record.gone = surplus(record) end
-      if record.gone and record.gone[1] then in_chunks('HDEL', record.key, record.gone) end
-      if record.deadline_changed or (record.overdue and record.stored) then
-        set_end(record.key, record.deadline)
-        for _, key in ipairs(parts_of(record)) do set_end(key, record.deadline) end
-      end
-    elseif record.removed then
-      call('DEL', record.key)
+local function take_away(record)
+  if record.live then
+    if record.whole and record.stored then record.gone = surplus(record) end
+    if record.gone and record.gone[1] then in_chunks('HDEL', record.key, record.gone) end
+    if record.deadline_changed or (record.overdue and record.stored) then
+      set_end(record.key, record.deadline)
+      for _, key in ipairs(parts_of(record)) do set_end(key, record.deadline) end
     end
-    if record.parts_go then call('UNLINK', unpack(record.parts)) end -- they may be large
+  elseif record.removed then
+    call('DEL', record.key)
   end
+  if record.parts_go then call('UNLINK', unpack(record.parts)) end -- they may be large
 end
 local function renew_fading(record)
   local written = record.fields
@@ -1062,78 +1065,111 @@ local function renew_fading(record)
     if written[field.name] then call('HPEXPIRE', record.key, field.ms, 'FIELDS', 1, field.name) end
   end
 end
-for n = 1, #opened do
-  local record = opened[n]
-  if record.changed and record.live and record.model.fades then renew_fading(record) end
-end
-for n = 1, #swept do call('DEL', swept[n].key) end
-for key, changes in pairs(sorted) do
-  local adds, drops, a, d = {}, {}, 0, 0
-  for member, score in pairs(changes) do
-    if score then
-      adds[a + 1], adds[a + 2], a = score, member, a + 2
-    else
-      d = d + 1
-      drops[d] = member
+local function write_records()
+  for n = 1, #opened do
+    local record = opened[n]
+    if record.changed and record.live then
+      if record.whole then store_whole(record) end
+      if next(record.fields) then store_fields(record) end
     end
   end
-  if d > 0 and sizes[key] > 0 then in_chunks('ZREM', key, drops) end
-  if a > 0 then in_chunks('ZADD', key, adds) end
+  for n = 1, #opened do
+    local record = opened[n]
+    if record.changed then
+      take_away(record)
+      if record.live and record.model.fades then renew_fading(record) end
+    end
+  end
+  for n = 1, #swept do call('DEL', swept[n].key) end
 end
-for key, changes in pairs(sets) do
+
+-- What a key's changes add, as the words of its command, and what they take away.
+local function sides(changes, scored)
   local adds, drops, a, d = {}, {}, 0, 0
-  for member, present in pairs(changes) do
-    if present then
+  for member, value in pairs(changes) do
+    if not value then
+      d = d + 1
+      drops[d] = member
+    elseif scored then
+      adds[a + 1], adds[a + 2], a = value, member, a + 2
+    elseif value == true then
       a = a + 1
       adds[a] = member
     else
-      d = d + 1
-      drops[d] = member
-    end
-  end
-  local left = sizes[key]
-  if a > 0 then left = left + in_chunks('SADD', key, adds) end
-  if d > 0 and sizes[key] > 0 then left = left - in_chunks('SREM', key, drops) end
-  local listing = listings[key]
-  if listing and listing[2] ~= '%' then
-    -- kept with the set's first and last member
-    if left == 0 then
-      call('HDEL', listing[1], listing[2])
-    elseif sizes[key] == 0 or listing[4] then
-      hash(listing[1])[listing[2]] = listing[3]
-    end
-  end
-end
-for key, changes in pairs(hashes) do
-  local adds, drops, a, d = {}, {}, 0, 0
-  for member, value in pairs(changes) do
-    if value then
       adds[a + 1], adds[a + 2], a = member, value, a + 2
-    else
-      d = d + 1
-      drops[d] = member
     end
   end
-  if d > 0 and sizes[key] > 0 then in_chunks('HDEL', key, drops) end
-  if a > 0 then in_chunks('HSET', key, adds) end
+  return adds, drops
+end
+local function write_indexes()
+  for key, changes in pairs(sorted) do
+    local adds, drops = sides(changes, true)
+    if drops[1] and sizes[key] > 0 then in_chunks('ZREM', key, drops) end
+    if adds[1] then in_chunks('ZADD', key, adds) end
+  end
+  for key, changes in pairs(sets) do
+    local adds, drops = sides(changes)
+    local left = sizes[key]
+    if adds[1] then left = left + in_chunks('SADD', key, adds) end
+    if drops[1] and sizes[key] > 0 then left = left - in_chunks('SREM', key, drops) end
+    local listing = listings[key]
+    if listing and listing[2] ~= '%' then
+      -- kept with the set's first and last member
+      if left == 0 then
+        call('HDEL', listing[1], listing[2])
+      elseif sizes[key] == 0 or listing[4] then
+        hash(listing[1])[listing[2]] = listing[3]
+      end
+    end
+  end
+  for key, changes in pairs(hashes) do
+    local adds, drops = sides(changes)
+    if drops[1] and sizes[key] > 0 then in_chunks('HDEL', key, drops) end
+    if adds[1] then in_chunks('HSET', key, adds) end
+  end
 end
 
-if drop_watches then drop_watches() end
-
-if #results == 0 then
-  -- a step without mutations only sweeps, and says how much
-  plain, results = false, { #swept }
+local function answer()
+  if #results == 0 then
+    -- a step without mutations only sweeps, and says how much
+    plain, results = false, { #swept }
+  end
+  if #failures > 0 then return { 'O', results, failures } end
+  return plain and { 'O' } or { 'O', results }
 end
-local reply = plain and { 'O' } or { 'O', results }
-if #failures > 0 then reply = { 'O', results, failures } end
-if acknowledged_from <= acknowledged_to then
-  call('ZREM', operations, unpack(ARGV, acknowledged_from, acknowledged_to))
-end
-if stamp ~= '' then
+local function remember(reply)
+  if acknowledged_from <= acknowledged_to then
+    call('ZREM', operations, unpack(ARGV, acknowledged_from, acknowledged_to))
+  end
+  if stamp == '' then return end
   call('ZREMRANGEBYSCORE', operations, '-inf', '(' .. format('%.0f', clock[1] * 1000000 + clock[2] - window))
   local done = false
   for n = 1, #opened do done = done or opened[n].changed end
   -- a step that only deletes stores its token last; on a full server that alone may be refused, and is not missed
   if done then redis.pcall('ZADD', operations, stamp, operation .. pack_reply(reply)) end
 end
-return reply
+
+local function run()
+  local refusal = stamp ~= '' and answered() or undeclared()
+  if refusal then return refusal end
+  decide()
+  for n = 1, #claims do judge_claim(claims[n]) end
+  if refused[1] then return { 'F', refused } end
+  if all and #failures > 0 then return { 'F', failures } end
+  for n = 1, #models do
+    if models[n].sweep > 0 and size_of(models[n].due, 'ZCARD') > 0 then sweep(models[n]) end
+  end
+  local drop_watches = watch_caches()
+  write_records()
+  write_indexes()
+  if drop_watches then drop_watches() end
+  local reply = answer()
+  remember(reply)
+  return reply
+end
+local function main(keys, args)
+  begin(keys, args)
+  local reply = run()
+  KEYS, ARGV, models, sorted, sets, hashes, records, opened, owners = nil -- a large step is not kept till the next
+  return reply
+end

@@ -28,49 +28,69 @@
 --   keys  with rows, ordered: each member's score or text entry; keys mode: one entry for each wanted key (false: None);
 --         tally: a count and one entry for each wanted key, and in `members` and `rows` those it could not count yet,
 --         because they may come up again in a later call or are doubtful
+--@function no-writes
 --@include reading.lua
 --@include match.lua
 
-local base, reader, accepted, int_keys = take(), take(), take(), take() == '1'
-local mode, most, limit, offset = take(), take_number(), take_number(), take_number()
-local budget, budget_ms = take_number(), take_number()
-local with_rows = mode == 'rows' or mode == 'few'
-local order = { kind = take(), field = take(), descending = take() == '1' }
-local wanted = {}
-for n = 1, take_number() do wanted[n] = { kind = take(), field = take() } end
-local ties, verify = take() == '1', take() == '1'
-local after = take() == '1' and {} or nil
-if after then after.score, after.member = take(), take() end
-local resume = { strategy = take(), path = take_number(), read = take_number(), examined = take_number(),
-  score = take(), member = take(), scan = take() }
-
-local registry, due = base .. ':k', base .. ':due'
-local state = redis.call('HGET', base .. ':meta', 'd:' .. reader)
-if state ~= accepted and accepted ~= '*' then
-  if state or redis.call('EXISTS', registry) == 1 then return { 'M', state } end
-end
-if with_rows and limit > 0 and order.kind == 'z' and exists(base .. ':x:' .. order.field) then return { 'K' } end
-
-local fields = take_list()
-local clauses = {}
-for n = 1, take_number() do clauses[n] = parse_program(base) end
-local paths = {}
-for n = 1, take_number() do
-  local path = { ordered = take() == '1', each = take() == '1', distinct = take() == '1', valued = take() == '1', covers = {} }
-  for _ = 1, take_number() do path.covers[take_number()] = true end
-  path.reads = parse_program(base, clauses)
-  paths[n] = path
-end
+-- What a call asks, made anew by `ask`: functions outlive the call.
+local base, reader, accepted, int_keys
+local mode, most, limit, offset, budget, budget_ms, with_rows
+local order, wanted, ties, verify, after, resume, fields, clauses, paths
+local registry, due, needed, for_keys
+-- What it meets and finds.
+local started, now, now_text, overdue, total, seen
+local strategy, chosen, path, going_on
+local members_out, keys_out, rows_out, doubtful
+local examined, skipped, more, found
+local at_score, at_member, at_read, at_scan
 --@include sources.lua
 
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + floor(clock[2] / 1000)
-local now_text = format('%.0f', now)
-local overdue = redis.call('ZCOUNT', due, '-inf', '(' .. now_text)
+local function ask(args)
+  begin(args)
+  forget_keys()
+  base, reader, accepted, int_keys = take(), take(), take(), take() == '1'
+  mode, most, limit, offset = take(), take_number(), take_number(), take_number()
+  budget, budget_ms = take_number(), take_number()
+  with_rows = mode == 'rows' or mode == 'few'
+  order = { kind = take(), field = take(), descending = take() == '1' }
+  wanted = {}
+  for n = 1, take_number() do wanted[n] = { kind = take(), field = take() } end
+  ties, verify = take() == '1', take() == '1'
+  after = take() == '1' and {} or nil
+  if after then after.score, after.member = take(), take() end
+  resume = { strategy = take(), path = take_number(), read = take_number(), examined = take_number(),
+    score = take(), member = take(), scan = take() }
+  registry, due = base .. ':k', base .. ':due'
+  needed = limit + offset
+  for_keys = mode == 'keys' or (mode == 'plan' and ties)
+end
+local function ask_of_records()
+  fields = take_list()
+  clauses = {}
+  for n = 1, take_number() do clauses[n] = parse_program(base) end
+  paths = {}
+  for n = 1, take_number() do
+    local one = { ordered = take() == '1', each = take() == '1', distinct = take() == '1', valued = take() == '1', covers = {} }
+    for _ = 1, take_number() do one.covers[take_number()] = true end
+    one.reads = parse_program(base, clauses)
+    paths[n] = one
+  end
+end
+
 -- Milliseconds: os.clock where the server has it, else TIME, which moves during a script on just those servers.
 local has_clock, processor = pcall(function() return os.clock end)
 has_clock = has_clock and processor
-local started = has_clock and processor() * 1000 or clock[1] % 100000 * 1000 + clock[2] / 1000
+local function start()
+  local clock = redis.call('TIME')
+  now = clock[1] * 1000 + floor(clock[2] / 1000)
+  now_text = format('%.0f', now)
+  overdue = redis.call('ZCOUNT', due, '-inf', '(' .. now_text)
+  started = has_clock and processor() * 1000 or clock[1] % 100000 * 1000 + clock[2] / 1000
+  total, seen = size.A(), {}
+  members_out, keys_out, rows_out, doubtful = {}, {}, {}, {}
+  examined, skipped, more, found = 0, 0, 0, 0
+  at_score, at_member, at_read, at_scan = '', '', 1, ''
+end
 local function spent()
   if has_clock then return processor() * 1000 - started end
   local t = redis.call('TIME')
@@ -78,17 +98,16 @@ local function spent()
 end
 local function out_of_time() return spent() > budget_ms end
 
-local function size_of(path)
-  if not path.size then
-    path.size = 0
-    for _, read in ipairs(path.reads) do
+local function size_of(one)
+  if not one.size then
+    one.size = 0
+    for _, read in ipairs(one.reads) do
       read.size = size[read.op](read)
-      path.size = path.size + read.size
+      one.size = one.size + read.size
     end
   end
-  return path.size
+  return one.size
 end
-local total = size.A()
 
 -- Admission: of the candidates of a read, those that are live, registered where the read cannot tell, and pass the
 -- clauses that the path does not cover. Of a path that is not distinct each member once.
@@ -103,7 +122,6 @@ local function compact(members, scores, ok)
   end
   return kept, kept_scores
 end
-local seen = {}
 local function unseen(members)
   local ok = {}
   for m = 1, #members do
@@ -152,8 +170,6 @@ local function admit(path, read, members, scores)
 end
 
 -- Choosing. Microseconds measured on 100,000 records; what matters is where the lines cross.
-local needed = limit + offset
-local for_keys = mode == 'keys' or (mode == 'plan' and ties)
 local GATHERED = 100 -- sorting here more than this is slower than sending keys
 local function selectivity(path)
   local share = 1
@@ -211,23 +227,13 @@ local function choose_again()
   return resume.strategy, resume.path
 end
 
-if mode == 'plan' then
-  local strategy, chosen = choose()
-  local sizes = {}
-  for n = 1, #paths do sizes[n] = size_of(paths[n]) end
-  return { 'P', strategy, chosen, total, overdue, sizes }
+local function set_out(by, from)
+  strategy, chosen = by, from
+  path = paths[chosen]
+  going_on = resume.strategy == strategy and resume.path == chosen
 end
-local strategy, chosen
-if resume.strategy == '' then strategy, chosen = choose() else strategy, chosen = choose_again() end
-local path = paths[chosen]
-local going_on = resume.strategy == strategy and resume.path == chosen
 
 -- Answering.
-local members_out, keys_out, rows_out, doubtful = {}, {}, {}, {}
-local examined, skipped, more, found = 0, 0, 0, 0
-local at_score, at_member, at_read, at_scan = '', '', 1, ''
-local tallies = {}
-
 local function emit_row(member, key)
   members_out[#members_out + 1] = member
   keys_out[#members_out] = key or ''
@@ -247,10 +253,6 @@ local function answer()
   if (order.kind == 'z' or order.kind == 'l') and (strategy ~= 'S' or path.valued) then
     tail = order.field == '@due' and size.A() - redis.call('ZCARD', due)
       or redis.call('SCARD', base .. ':t:' .. order.field .. ':%')
-  end
-  for key, count in pairs(tallies) do
-    keys_out[#keys_out + 1] = count
-    for w = 1, #wanted do keys_out[#keys_out + 1] = key[w] end
   end
   local head = { strategy, chosen, examined, skipped, more, at_score, at_member, at_read, at_scan, overdue, tail, found, total }
   return { 'R', head, members_out, keys_out, rows_out, doubtful }
@@ -306,7 +308,7 @@ local function emit_keys(members)
 end
 
 -- Tallies: a table from one list of keys, made once for each combination, to its count.
-local combinations = {}
+local combinations, tallies, repeating
 local function tally_of(keys)
   local level = combinations
   for w = 1, #keys do
@@ -320,8 +322,10 @@ local function tally_of(keys)
   end
 end
 -- Members of a source that may give one again in a later call are counted by the caller, who remembers them.
-local repeating = not path.distinct
-for _, read in ipairs(path.reads) do repeating = repeating or read.op == 'S' end
+local function start_tally()
+  combinations, tallies, repeating = {}, {}, not path.distinct
+  for _, read in ipairs(path.reads) do repeating = repeating or read.op == 'S' end
+end
 local function tally(members)
   in_runs(members, 1000, function(from, to)
     local run = (from == 1 and to == #members) and members or { unpack(members, from, to) }
@@ -338,6 +342,13 @@ local function tally(members)
       end
     end
   end)
+end
+
+local function add_tallies()
+  for keys, count in pairs(tallies) do
+    keys_out[#keys_out + 1] = count
+    for w = 1, #wanted do keys_out[#keys_out + 1] = keys[w] end
+  end
 end
 
 -- Counting by cardinalities alone, where one path covers every clause: its entries less those overdue, and at a bound
@@ -387,14 +398,15 @@ local function direct_count(candidate)
   end
   return sum
 end
-if mode == 'count' and resume.strategy == '' then
+local function count_directly()
   for n = 1, #paths do
-    local count = direct_count(paths[n])
-    if count then
-      strategy, chosen, found, examined = 'S', n, count, 0
-      return answer()
+    found = direct_count(paths[n])
+    if found then
+      set_out('S', n)
+      return true
     end
   end
+  found = 0
 end
 
 -- How many entries to read next: no more than the time left is enough for, by what those before took; 0 at the end.
@@ -504,6 +516,7 @@ local function place(member, key)
 end
 local threshold
 local function set_threshold()
+  threshold = nil
   local from = after
   if resume.strategy ~= '' then from = { score = resume.score, member = resume.member } end
   if not from then return end
@@ -600,6 +613,36 @@ local function gather()
   return answer()
 end
 
-if strategy == 'G' then return gather() end
-if strategy == 'W' and mode ~= 'count' and mode ~= 'tally' then walk() else stream() end
-return answer()
+local function run()
+  local state = redis.call('HGET', base .. ':meta', 'd:' .. reader)
+  if state ~= accepted and accepted ~= '*' then
+    if state or redis.call('EXISTS', registry) == 1 then return { 'M', state } end
+  end
+  if with_rows and limit > 0 and order.kind == 'z' and exists(base .. ':x:' .. order.field) then return { 'K' } end
+  ask_of_records()
+  start()
+  if mode == 'count' and resume.strategy == '' and count_directly() then return answer() end
+  if resume.strategy == '' then set_out(choose()) else set_out(choose_again()) end
+  if mode == 'plan' then
+    local sizes = {}
+    for n = 1, #paths do sizes[n] = size_of(paths[n]) end
+    return { 'P', strategy, chosen, total, overdue, sizes }
+  end
+  if strategy == 'G' then return gather() end
+  if strategy == 'W' and mode ~= 'count' and mode ~= 'tally' then
+    walk()
+  else
+    start_tally()
+    stream()
+    add_tallies()
+  end
+  return answer()
+end
+local function main(_, args)
+  ask(args)
+  local reply = run()
+  begin(nil)
+  clauses, paths, path, seen, combinations, tallies = nil -- a large answer is not kept till the next
+  members_out, keys_out, rows_out, doubtful, resume, after, threshold = nil
+  return reply
+end

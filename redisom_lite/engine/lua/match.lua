@@ -123,7 +123,8 @@ local function parse_program(base, programs)
   return program
 end
 
-local exists_cache = {}
+local exists_cache
+local function forget_keys() exists_cache = {} end
 local function exists(key)
   local known = exists_cache[key]
   if known == nil then

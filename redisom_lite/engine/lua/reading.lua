@@ -1,8 +1,10 @@
--- What every script needs: reading ARGV, numbers, byte order, the names of keys. Included, never run alone.
+-- What large scripts need: reading ARGV, numbers, byte order, the names of keys. Included by those that have a `main`.
 
 local floor, find, sub, gsub, byte, format = math.floor, string.find, string.sub, string.gsub, string.byte, string.format
 
-local cursor = 0
+-- The words of a call, and how many have been taken: set anew by `begin`, for functions outlive the call.
+local ARGV, cursor
+local function begin(args) ARGV, cursor = args, 0 end
 local function take()
   cursor = cursor + 1
   return ARGV[cursor]

@@ -1,0 +1,165 @@
+"""Scripts kept by the server as functions: when they are, and that nothing depends on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from redisom_lite import Database, Key, Meta, Model, Range, Tag
+from redisom_lite.errors import BackendError
+from tests import processes, servers
+from tests.servers import command
+
+LANES = [lane for lane in servers.selected() if lane not in ("memory", "redis62")] or ["redis"]
+
+
+class Coin(Model):
+    """A record with a tag and a range."""
+
+    meta = Meta(prefix="functions-coin")
+
+    id: Key[str]
+    metal: Tag[str]
+    value: Range[int]
+
+
+@pytest.fixture(params=LANES)
+def server_url(request: pytest.FixtureRequest) -> str:
+    if reason := servers.missing(request.param):
+        pytest.skip(reason)
+    url = servers.fresh_url(request.param)
+    socket = servers.server(request.param).socket
+    for line in ("FUNCTION FLUSH", "SCRIPT FLUSH", "CONFIG RESETSTAT", "ACL DELUSER app"):
+        command(socket, line)
+    return url
+
+
+@pytest.fixture
+async def db(server_url: str) -> AsyncIterator[Database]:
+    async with Database(server_url) as opened:
+        opened.bind(Coin)
+        yield opened
+
+
+async def work(n: int) -> None:
+    """Every kind of call, on a record of its own."""
+    coin = await Coin.objects.create(id=f"c{n}", metal="gold", value=n)
+    await coin.inc(value=100)
+    assert [found.id for found in await Coin.objects.find(Coin.metal == "gold", Coin.value == n + 100)] == [
+        f"c{n}"
+    ]
+    assert await Coin.objects.find(Coin.value == n + 100).order_by(Coin.value).limit(1).values("id") == [
+        {"id": f"c{n}"}
+    ]
+    await Coin.objects.delete(f"c{n}")
+
+
+async def calls(db: Database, name: str) -> int:
+    stats: dict[str, Any] = await db.redis.info("commandstats")
+    return int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"])
+
+
+async def libraries(db: Database) -> set[str]:
+    found = await db.redis.function_list()
+    return {bytes(one[1]).decode().rsplit("_", 1)[0] for one in found}
+
+
+async def test_server_keeps_what_was_called_and_is_asked_by_name_from_then_on(db: Database) -> None:
+    await work(1)
+    assert await libraries(db) == {"redisom_lite_find", "redisom_lite_apply"}
+    scripts, functions = await calls(db, "evalsha"), await calls(db, "fcall")
+    await work(2)
+    assert await calls(db, "evalsha") == scripts
+    assert await calls(db, "fcall") == functions + 5
+
+
+async def test_callers_that_come_at_once_offer_a_library_once(db: Database) -> None:
+    await asyncio.gather(*(work(n) for n in range(60)))
+    assert await calls(db, "function|load") == 2
+
+
+async def test_second_process_finds_the_functions_there(db: Database, server_url: str) -> None:
+    await work(1)
+    async with Database(server_url) as other:
+        other.bind(Coin)
+        await work(2)
+        functions = await calls(db, "fcall")
+        await work(3)
+        assert await calls(db, "fcall") == functions + 5
+        assert await libraries(db) == {"redisom_lite_find", "redisom_lite_apply"}
+
+
+async def test_functions_flushed_are_offered_anew_and_no_call_fails(db: Database) -> None:
+    await work(1)
+    await db.redis.function_flush()
+    await db.redis.script_flush()
+    await work(2)
+    await work(3)
+    assert await libraries(db) == {"redisom_lite_find", "redisom_lite_apply"}
+
+
+@pytest.mark.parametrize("denied", ["-function", "-fcall", "-function -fcall", "-function -fcall -evalsha"])
+async def test_user_without_functions_runs_scripts(db: Database, server_url: str, denied: str) -> None:
+    socket = server_url.removeprefix("unix://").partition("?")[0]
+    command(socket, f"ACL SETUSER app on >secret ~* &* +@all {denied}")
+    async with Database(server_url.replace("unix://", "unix://app:secret@")) as limited:
+        limited.bind(Coin)
+        if "evalsha" in denied:
+            with pytest.raises(BackendError):
+                await work(1)
+        else:
+            for n in range(3):
+                await work(n)
+            assert await calls(db, "evalsha") >= 10
+
+
+async def test_call_that_failed_leaves_nothing_to_the_next(db: Database) -> None:
+    await Coin.objects.create(id="a", metal="gold", value=1)
+    await Coin.objects.create(id="b", metal="gold", value=2)
+    query = Coin.objects.find(Coin.metal == "gold", Coin.value >= 1).order_by(Coin.value)
+    assert [coin.id for coin in await query] == ["a", "b"]
+    key = "{functions-coin}:i:value"
+    await db.redis.rename(key, "aside")
+    await db.redis.set(key, "of another type")
+    for _ in range(2):
+        with pytest.raises(BackendError):
+            await query
+        with pytest.raises(BackendError):
+            await Coin.objects.create(id="c", metal="gold", value=3)
+    await db.redis.rename("aside", key)
+    assert [coin.id for coin in await query] == ["a", "b"]
+    await Coin.objects.create(id="c", metal="gold", value=3)
+    assert [coin.id for coin in await query] == ["a", "b", "c"]
+
+
+async def test_large_step_is_let_go_by_the_server(db: Database) -> None:
+    await work(1)
+    before = int((await db.redis.info("memory"))["used_memory"])
+    coins = [Coin(id=f"x{n}", metal="m" * 20_000 + str(n % 3), value=n) for n in range(400)]
+    await Coin.objects.save_many(coins)
+    await Coin.objects.delete_many([coin.id for coin in coins])
+    for n in range(300):  # the server's own collection of what is no longer used goes by calls
+        await work(n)
+    assert int((await db.redis.info("memory"))["used_memory"]) < before + 4_000_000
+
+
+async def test_query_is_answered_by_a_replica(tmp_path: Path) -> None:
+    with processes.run(tmp_path / "primary", "--repl-diskless-sync-delay", "0") as primary:  # noqa: SIM117 - its port
+        with processes.run(tmp_path / "replica", "--replicaof", f"127.0.0.1 {primary.port}") as replica:
+            processes.wait_for(
+                lambda: "master_link_status:up" in replica.command("INFO", "replication"), "the link"
+            )
+            async with Database(f"redis://127.0.0.1:{primary.port}") as first:
+                first.bind(Coin)
+                await Coin.objects.create(id="a", metal="gold", value=1)
+                assert await Coin.objects.find(Coin.value == 1).count() == 1
+                assert await Coin.objects.find(Coin.metal == "gold")
+            processes.wait_for(lambda: replica.command("EXISTS", "{functions-coin}:r:a") == "1", "the record")
+            async with Database(f"redis://127.0.0.1:{replica.port}") as second:
+                second.bind(Coin)
+                for _ in range(3):
+                    assert [coin.id for coin in await Coin.objects.find(Coin.metal == "gold")] == ["a"]
