@@ -19,7 +19,7 @@ from redisom_lite import keys
 from redisom_lite.codec import NONE_TOKEN
 from redisom_lite.codec.choices import ChoiceCodec
 from redisom_lite.engine.picking import pick
-from redisom_lite.engine.reader import Reading
+from redisom_lite.engine.reading import Reading
 from redisom_lite.errors import QueryError, UnindexedFieldError
 from redisom_lite.plan.expression import Condition, NumberRange, Term, TextPrefix
 from redisom_lite.plan.ordering import number_of, stands_for, text_key

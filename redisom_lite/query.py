@@ -15,7 +15,7 @@ from redisom_lite import aggregates, rewriting, scanning, tagging
 from redisom_lite.columns import Column, MultiTagColumn
 from redisom_lite.engine.finding import Decision, Trace
 from redisom_lite.engine.picking import pick
-from redisom_lite.engine.reader import Reading
+from redisom_lite.engine.reading import Reading
 from redisom_lite.errors import MultipleFoundError, NotFoundError, QueryError
 from redisom_lite.paging import Page, open_cursor, seal_cursor
 from redisom_lite.plan.explain import Actual, Plan, explained

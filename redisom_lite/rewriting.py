@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from pydantic import ValidationError
 from pydantic_core import CoreConfig, CoreSchema, ErrorDetails, InitErrorDetails, SchemaValidator, core_schema
 
-from redisom_lite.engine.reader import Reading
+from redisom_lite.engine.reading import Reading
 from redisom_lite.errors import QueryError
 from redisom_lite.plan.planner import Selection, guard
 from redisom_lite.plan.prepared import prepare

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from redisom_lite.engine.declare import declaration, require_ready, state_of, waiting
 from redisom_lite.engine.node import Arg
@@ -29,8 +29,7 @@ class Budget:
     ms: int = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """What a call of find.lua did, and where it stopped (see the script)."""
 
     strategy: bytes
@@ -48,8 +47,7 @@ class Head:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """One call's answer."""
 
     head: Head
@@ -90,37 +88,50 @@ class KeysNeededError(Exception):
 
 
 class Finder:
-    """Runs find.lua for one database, and knows which index states the server and this process agreed on."""
+    """Runs find.lua for one database, and knows which index states the server and this process agreed on.
 
-    def __init__(self, transport: Callable[[], Transport], budget: Budget) -> None:
+    `overdue` collects where records were met that a write should clean up.
+    """
+
+    def __init__(
+        self, transport: Callable[[], Transport], budget: Budget, overdue: set[tuple[Keyspace, int]]
+    ) -> None:
         self._transport = transport
         self._budget = budget
+        self._overdue = overdue
         self._accepted: dict[tuple[bytes, bytes], bytes] = {}
 
+    async def ask(self, search: Search, trace: Trace | None = None) -> Reply:
+        """One call. The search goes on where it stopped; the caller may lower its `limit` and `offset` before."""
+        reply = await self._call(search, trace)
+        if reply[0] == b"K":
+            raise KeysNeededError
+        if reply[0] == b"G":
+            raise KeysNeededError(reply[1])
+        head = Head(*reply[1])
+        if trace is not None:
+            trace.heads.append(head)
+        if head.overdue:
+            self._overdue.add((search.keyspace, search.partition))
+        if head.more:
+            search.go_on(head)
+        return Reply(head, *reply[2:])
+
     async def run(self, search: Search, trace: Trace | None = None) -> AsyncGenerator[Reply]:
-        """Call until the search is done; the caller may lower its `limit` and `offset` between replies.
+        """Ask until the search is done.
 
         A search for everything calls ahead: the server works on the next run while this side works on the last.
         """
-        ahead: asyncio.Task[Any] | None = None
+        ahead: asyncio.Task[Reply] | None = None
         limited = search.limit > 0
         try:
             while True:
-                reply = await (self._call(search, trace) if ahead is None else ahead)
-                if reply[0] == b"K":
-                    raise KeysNeededError
-                if reply[0] == b"G":
-                    raise KeysNeededError(reply[1])
-                head = Head(*reply[1])
-                if trace is not None:
-                    trace.heads.append(head)
-                if head.more:
-                    search.go_on(head)
-                    if not search.limit:
-                        ahead = asyncio.create_task(self._call(search, trace))
-                        await asyncio.sleep(0)  # let it be sent
-                yield Reply(head, *reply[2:])
-                if not head.more or (limited and not search.limit):
+                reply = await (self.ask(search, trace) if ahead is None else ahead)
+                if reply.head.more and not search.limit:
+                    ahead = asyncio.create_task(self.ask(search, trace))
+                    await asyncio.sleep(0)  # let it be sent
+                yield reply
+                if not reply.head.more or (limited and not search.limit):
                     return
         finally:
             if ahead is not None and not ahead.done():
