@@ -14,10 +14,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from redisom_lite.engine.node import Command
+from redisom_lite.engine.resp import evaluation
 from redisom_lite.engine.scripts import Script, load
+from redisom_lite.engine.step import Applied, Sending, Step
 from redisom_lite.engine.store import Store
 from redisom_lite.engine.transport import Transport
-from redisom_lite.engine.writer import Applied, Sending, Step, error_of
+from redisom_lite.engine.writer import error_of
 from redisom_lite.errors import BackendError, QueryError, RedisomError
 from redisom_lite.manager import several, site_in, site_of
 from redisom_lite.saving import insert_mutation, save_mutation, written
@@ -76,11 +79,11 @@ class _Call:
     script: Script | None
     sending: Sending | None = None
 
-    def words(self) -> tuple[Any, ...]:
-        """The command to send; a script without its digest or text, which `_with_script` adds."""
+    def by(self, *head: *tuple[bytes, bytes]) -> Command:
+        """The command that runs the call's script: EVALSHA and its digest, or EVAL and its text."""
         if self.sending is None:
-            return self.command
-        return (len(self.sending.step.keys), *self.sending.step.keys, *self.sending.args)
+            return (*head, *self.command)
+        return evaluation(head, self.sending.step.keys, self.sending.args)
 
 
 class Batch:
@@ -254,15 +257,15 @@ class Batch:
         where = keyspace.bases[keyspace.partition(call.member)] if self._store.clustered else b""
         return call.script.sha, where
 
-    def _with_script(self, call: _Call, unscripted: set[tuple[bytes, bytes]]) -> tuple[Any, ...]:
+    def _with_script(self, call: _Call, unscripted: set[tuple[bytes, bytes]]) -> Command:
         """A call's command; the first of a script that its server lacks brings the text along."""
         if call.script is None:
-            return call.words()
+            return call.command
         place = self._place(call)
         if place in unscripted:
             unscripted.discard(place)
-            return (b"EVAL", call.script.text, *call.words())
-        return (b"EVALSHA", call.script.sha, *call.words())
+            return call.by(b"EVAL", call.script.text)
+        return call.by(b"EVALSHA", call.script.sha)
 
 
 def _settle(call: _Call, outcome: Any) -> None:

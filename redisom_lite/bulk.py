@@ -101,7 +101,7 @@ def _prepare(
         except (ValidationError, RedisomError) as error:
             refused.append((position, error))
         else:
-            yield _Prepared(position, record, mutation, row, sum(map(len, mutation.args)))
+            yield _Prepared(position, record, mutation, row, mutation.args.size)
 
 
 async def _save(site: Site[M], step: Sequence[_Prepared], failed: list[tuple[int, Exception]]) -> int:

@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from redisom_lite.engine.hydrate import hydrating
+from redisom_lite.engine.step import Applied, Change
 from redisom_lite.engine.store import Store
-from redisom_lite.engine.writer import Applied, Change
 from redisom_lite.errors import NotFoundError, QueryError, RedisomError
 from redisom_lite.schema import lifetime as lifetimes
 from redisom_lite.schema.keyspace import Keyspace

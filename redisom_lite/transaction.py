@@ -22,11 +22,13 @@ from typing import Any, TypeVar
 
 from redisom_lite.engine.declare import declare
 from redisom_lite.engine.finding import Trace
+from redisom_lite.engine.resp import evaluation
 from redisom_lite.engine.scripts import load
+from redisom_lite.engine.step import Applied, Change, Sending, Step, recalled
 from redisom_lite.engine.store import Store
 from redisom_lite.engine.transport import Session
 from redisom_lite.engine.turns import Turn
-from redisom_lite.engine.writer import Applied, Change, Sending, Step, error_of, unpacked
+from redisom_lite.engine.writer import error_of
 from redisom_lite.errors import (
     BackendError,
     BackendTimeoutError,
@@ -319,12 +321,8 @@ class Transaction:
         """The script's reply from within MULTI and EXEC; None when a watched key has changed."""
         assert self._session is not None
         script, keys = load("apply"), sending.step.keys
-        evaluate = (b"EVALSHA", script.sha) if self._scripted else (b"EVAL", script.text)
-        commands: list[tuple[Any, ...]] = [
-            (b"MULTI",),
-            (*evaluate, len(keys), *keys, *sending.args),
-            (b"EXEC",),
-        ]
+        head = (b"EVALSHA", script.sha) if self._scripted else (b"EVAL", script.text)
+        commands = [(b"MULTI",), evaluation(head, keys, sending.args), (b"EXEC",)]
         try:
             replies = await self._session.send_many(commands)
         except (UnavailableError, BackendTimeoutError) as error:
@@ -355,7 +353,7 @@ class Transaction:
         if answer is None:
             lost.outcome = "none"
             raise lost from lost.__cause__
-        return unpacked(answer)
+        return recalled(answer)
 
     async def abandon(self) -> None:
         """Leave, committed or not; a connection that still watches is closed, never lent again."""

@@ -69,7 +69,7 @@ class Cluster:
         self._asking = asyncio.Lock()
         self._now = asyncio.get_running_loop().time
 
-    async def one(self, command: tuple[Arg, ...], deadline: float) -> Any:
+    async def one(self, command: Command, deadline: float) -> Any:
         where = await self._primary_of(_slot(command), deadline)
         return await self._follow(command, where, deadline)
 
@@ -101,12 +101,10 @@ class Cluster:
         replies = await self._send([commands[i] for i in share], where, deadline)
         for at, reply in enumerate(replies):
             if _redirection(reply):
-                replies[at] = await self._follow(tuple(commands[share[at]]), where, deadline, reply)
+                replies[at] = await self._follow(commands[share[at]], where, deadline, reply)
         return replies
 
-    async def _follow(
-        self, command: tuple[Arg, ...], where: HostPort, deadline: float, reply: Any = None
-    ) -> Any:
+    async def _follow(self, command: Command, where: HostPort, deadline: float, reply: Any = None) -> Any:
         """Send a command and go where it is sent on to: for good by MOVED, this once by ASK."""
         asking: list[Command] = []
         for _ in range(_REDIRECTIONS):

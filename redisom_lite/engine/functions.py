@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from redisom_lite.engine.failure import is_transient
-from redisom_lite.engine.node import Arg, Command
+from redisom_lite.engine.node import Command
 from redisom_lite.engine.scripts import Script
 from redisom_lite.errors import BackendError, RedisomError
 
@@ -55,9 +55,7 @@ class Functions:
         elif all(is_transient(refusal) for refusal in refusals):
             self._offered.discard(script)
 
-    def other_form(
-        self, script: Script, command: tuple[Arg, ...], failed: RedisomError
-    ) -> tuple[Arg, ...] | None:
+    def other_form(self, script: Script, command: Command, failed: RedisomError) -> Command | None:
         """The call in the form that this failure leaves, if it is one of the form."""
         form, code = command[0], _code(failed)
         if form == b"EVALSHA" and code == "NOSCRIPT":

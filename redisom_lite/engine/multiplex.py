@@ -37,7 +37,7 @@ from typing import Any, Final
 
 from redisom_lite.engine import failure
 from redisom_lite.engine.connection import Connector, abandon_connection, close_without_loop, detach
-from redisom_lite.engine.node import IDLE, Arg, Command, Lines
+from redisom_lite.engine.node import IDLE, Command, Lines
 from redisom_lite.engine.resp import INCOMPLETE, pack, pack_all, reader
 from redisom_lite.errors import Outcome, RedisomError
 
@@ -274,7 +274,7 @@ class MultiplexedServer:
         self._closed = False
         self._lines = Lines(self._open, limit=limit, where=self._where)
 
-    def one(self, command: tuple[Arg, ...], deadline: float) -> Awaitable[Any]:
+    def one(self, command: Command, deadline: float) -> Awaitable[Any]:
         return self._send(pack(command), 0, deadline)
 
     def many(self, commands: Sequence[Command], deadline: float) -> Awaitable[list[Any]]:

@@ -67,7 +67,7 @@ class Endpoint(Protocol):
         """Whether another server may take over, and this endpoint find it."""
         ...
 
-    def one(self, command: tuple[Arg, ...], deadline: float) -> Awaitable[Any]:
+    def one(self, command: Command, deadline: float) -> Awaitable[Any]:
         """Send one command, return its reply."""
         ...
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeGuard
 
 from redisom_lite.engine import failure
 from redisom_lite.engine.connection import Connector, abandon_connection, abort_connection, heeding
-from redisom_lite.engine.node import Arg, Command, Line, Lines
+from redisom_lite.engine.node import Command, Line, Lines
 from redisom_lite.engine.resp import pack_all
 
 _SHORT_LIMIT: Final = 16
@@ -97,7 +97,7 @@ class PlainServer:
         connection.socket_timeout = None  # from here on the deadline of each exchange is in force
         return PlainLine(connection, self._where)
 
-    async def one(self, command: tuple[Arg, ...], deadline: float) -> Any:
+    async def one(self, command: Command, deadline: float) -> Any:
         (reply,) = await self.many([command], deadline)
         return reply
 

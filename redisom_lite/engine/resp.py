@@ -6,18 +6,41 @@ Error replies come out as errors of the library, wherever in a reply they stand.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Final, cast, overload
 
 import hiredis
 
 from redisom_lite.engine.failure import from_reply
+from redisom_lite.words import WORD, Words, number, packed
 
 INCOMPLETE: Final = object()
 """What a reader's `gets` returns while the next reply is not there as a whole."""
 
 # hiredis types its argument as a tuple of one.
-pack: Final = cast("Callable[[tuple[bytes | str | int, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
-"""One command as bytes. A word of another type is a TypeError."""
+_pack: Final = cast("Callable[[tuple[bytes | str | int, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
+
+
+def pack(command: Sequence[bytes | str | int]) -> bytes:
+    """One command as bytes. A word of another type is a TypeError."""
+    if isinstance(command, Words):
+        return b"*%d\r\n%b" % (command.length, b"".join(command.pieces))
+    return _pack(tuple(command))
+
+
+def evaluation(
+    head: tuple[bytes, bytes], keys: Sequence[bytes], args: Sequence[bytes | str | int]
+) -> Sequence[bytes | str | int]:
+    """The command that runs a script; `head` is EVALSHA and its digest, EVAL and its text, or FCALL and its name."""
+    if isinstance(args, Words):
+        named = [WORD % (len(key), key) for key in keys]
+        return Words(3 + len(keys) + args.length, [_head(*head), number(len(keys)), *named, *args.pieces])
+    return (*head, len(keys), *keys, *args)
+
+
+@cache
+def _head(name: bytes, script: bytes) -> bytes:
+    return packed(name, script)
 
 
 class OnEachKey(Sequence[Sequence[bytes]]):
@@ -50,7 +73,7 @@ def pack_all(commands: Sequence[Sequence[bytes | str | int]]) -> bytes:
     """Commands, one after the other, as bytes."""
     if isinstance(commands, OnEachKey):
         return commands.packed()
-    return b"".join([pack(tuple(command)) for command in commands])
+    return b"".join([pack(command) for command in commands])
 
 
 def reader() -> Any:

@@ -22,6 +22,7 @@ from typing import Any, Final, Protocol
 from redisom_lite.engine import failure
 from redisom_lite.engine.functions import Functions
 from redisom_lite.engine.node import Arg, Command, Endpoint, LineSession
+from redisom_lite.engine.resp import evaluation
 from redisom_lite.engine.scripts import Script
 from redisom_lite.errors import BackendError, BackendTimeoutError, ReadOnlyError, RedisomError
 
@@ -98,7 +99,7 @@ class StepTransport:
     async def call(self, script: Script, keys: Sequence[bytes], args: Sequence[Arg]) -> Any:
         deadline = self._now() + self._timeout
         offer = self._functions.offer(script)
-        command = (*self._functions.head(script), len(keys), *keys, *args)
+        command = evaluation(self._functions.head(script), keys, args)
         self._under_way += 1
         try:
             try:
@@ -114,7 +115,7 @@ class StepTransport:
         finally:
             self._under_way -= 1
 
-    async def _offer(self, offer: Command, script: Script, command: tuple[Arg, ...], deadline: float) -> Any:
+    async def _offer(self, offer: Command, script: Script, command: Command, deadline: float) -> Any:
         try:
             taken, reply = await asyncio.gather(
                 self._endpoint.everywhere(offer, deadline),
@@ -130,7 +131,7 @@ class StepTransport:
         return reply
 
     async def _call_again(
-        self, script: Script, command: tuple[Arg, ...], failed: RedisomError, deadline: float
+        self, script: Script, command: Command, failed: RedisomError, deadline: float
     ) -> Any:
         attempts = _Attempts(deadline, self._now)
         while True:

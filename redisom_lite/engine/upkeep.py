@@ -28,9 +28,7 @@ class Upkeep:
         self._written: dict[tuple[Keyspace, int], int] = {}
 
     def due(self, keyspace: Keyspace, partition: int, written: int) -> bool:
-        """Whether it is time to look, now that so many records more have been written."""
-        if not keyspace.schema.evictable:
-            return False
+        """Whether it is time to look, now that so many records more of an evictable model have been written."""
         place = (keyspace, partition)
         count = self._written.get(place, 0) + written
         is_due = count >= self._every.get(place, _SAMPLE)

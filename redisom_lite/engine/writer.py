@@ -13,13 +13,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
 from redisom_lite.engine.declare import declare
 from redisom_lite.engine.policy import warn_of_eviction
 from redisom_lite.engine.scripts import load
+from redisom_lite.engine.step import SWEPT, Applied, Change, Failure, Sending, Step, remembered
 from redisom_lite.engine.transport import Transport
 from redisom_lite.engine.upkeep import Upkeep
 from redisom_lite.errors import (
@@ -35,30 +36,11 @@ from redisom_lite.errors import (
 )
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.mutations import Mutation, look
+from redisom_lite.words import WORD, packed
 
-Change = tuple[Keyspace, Mutation]
-
-_SWEPT_PER_STEP: Final = 16
 _CLEANED_WHEN_FULL: Final = 4
 _ACKNOWLEDGED_PER_STEP: Final = 32
 _REMEMBERED: Final = 60.0  # seconds, or four timeouts when that is longer
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why one mutation was refused: its position in the step, and the script's code and details."""
-
-    position: int
-    code: str
-    details: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What a step did: each mutation's result in order, and the failures (mode "each" only)."""
-
-    results: Sequence[Any]
-    failures: Sequence[Failure] = ()
 
 
 class Writer:
@@ -66,48 +48,42 @@ class Writer:
 
     def __init__(self, transport: Callable[[], Transport], timeout: float) -> None:
         self._transport = transport
-        self._window = b"%d" % int(max(_REMEMBERED, 4 * timeout) * 1_000_000)
+        self._window = packed(b"%d" % int(max(_REMEMBERED, 4 * timeout) * 1_000_000))
         self._skew = 0
         self._asked = False
-        self._acknowledged: dict[bytes, deque[bytes]] = {}
+        self._acknowledged: dict[bytes, deque[bytes]] = {}  # packed, by the key of operations
         self._count = count()
         self._process = (0, b"")
         self._upkeep = Upkeep(transport)
 
-    async def apply(
-        self, changes: Sequence[Change], *, each: bool = False, sweep: int = _SWEPT_PER_STEP
-    ) -> Applied:
+    async def apply(self, changes: Sequence[Change], *, each: bool = False, sweep: int = SWEPT) -> Applied:
         """Apply changes that share a slot, in one step.
 
         All of them or none, the first failure raised as its error; with `each`, those that can be, the others'
         failures returned.
         """
         step = Step(changes, each=each, sweep=sweep)
-        applied = await self._send_with_room(step)
+        try:
+            applied = await self._send(step)
+        except OutOfMemoryError:
+            if not await self._make_room(step):
+                raise
+            applied = await self._send(step)
         if applied.failures and await self.bury(step, applied.failures):
             applied = await self._again(step, applied) if each else await self._send(step)
         if applied.failures and not each:
             first = applied.failures[0]
             raise error_of(step.keyspace_of(first), first)
         for keyspace, partition in step.models:
-            if self._upkeep.due(keyspace, partition, len(changes)):
+            if keyspace.schema.evictable and self._upkeep.due(keyspace, partition, len(changes)):
                 with suppress(BackendError):  # what was to be written has been
                     await self._clean(keyspace, partition)
         return applied
 
-    async def _send_with_room(self, step: Step) -> Applied:
-        """Send a step; on a full server once more, when entries of evicted records could be cleaned away."""
-        try:
-            return await self._send(step)
-        except OutOfMemoryError:
-            evictable = [place for place in step.models if place[0].schema.evictable]
-            cleaned = 0
-            for keyspace, partition in evictable:
-                for _ in range(_CLEANED_WHEN_FULL):
-                    cleaned += await self._clean(keyspace, partition)
-            if not cleaned:
-                raise
-            return await self._send(step)
+    async def _make_room(self, step: Step) -> int:
+        """Clean up after evicted records of the models of a step that a full server refused; how many."""
+        evictable = [place for place in step.models if place[0].schema.evictable]
+        return sum([await self._clean(*place) for place in evictable for _ in range(_CLEANED_WHEN_FULL)])
 
     async def _clean(self, keyspace: Keyspace, partition: int) -> int:
         """Clean up after evicted records that a sample shows; how many."""
@@ -138,8 +114,7 @@ class Writer:
 
     async def sweep(self, keyspace: Keyspace, partition: int, limit: int) -> int:
         """Clean up to `limit` overdue records of a partition; how many."""
-        step = Step((), sweep=limit)
-        step.model(keyspace, partition)
+        step = Step((), sweep=limit, also=(keyspace, partition))
         return int((await self._send(step)).results[0])
 
     async def _send(self, step: Step) -> Applied:
@@ -167,7 +142,8 @@ class Writer:
                     self._asked = True
                     await warn_of_eviction(self._transport())
                 waiting = self._acknowledged.setdefault(step.operations, deque(maxlen=4096))
-                waiting.append(sending.operation + packed(reply))
+                answer = sending.operation + remembered(reply)
+                waiting.append(WORD % (len(answer), answer))
                 return step.applied(reply)
             case b"F":
                 return step.applied(reply)
@@ -204,114 +180,6 @@ class Writer:
         if not waiting:
             return []
         return [waiting.popleft() for _ in range(min(len(waiting), _ACKNOWLEDGED_PER_STEP))]
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """A step as it is sent once: its token (stamp and operation) and the script's ARGV."""
-
-    step: Step
-    stamp: bytes
-    operation: bytes
-    args: list[bytes]
-
-
-class Step:
-    """Mutations on their way to the server: the models and record keys they name, each once."""
-
-    def __init__(
-        self, changes: Sequence[Change], *, each: bool = False, sweep: int = _SWEPT_PER_STEP
-    ) -> None:
-        self._mode = b"each" if each else b"all"
-        self._sweep = sweep
-        self.changes = changes
-        self._positions: dict[tuple[int, int], int] = {}
-        self._keys: list[dict[bytes, int]] = []
-        self.models: list[tuple[Keyspace, int]] = []
-        words: list[bytes] = []
-        self._members: list[list[bytes]] = []
-        for keyspace, mutation in changes:
-            member = mutation.member
-            model = self.model(keyspace, keyspace.partition(member))
-            keys = self._keys[model - 1]
-            record_key = keyspace.record_key(member)
-            place = keys.get(record_key)
-            if place is None:
-                place = keys[record_key] = len(keys) + 1
-                self._members[model - 1].append(member)
-            words += (mutation.name, b"%d" % model, b"%d" % place)
-            words += mutation.args
-        self.keys = [key for keys in self._keys for key in keys]
-        self._words = words
-
-    def model(self, keyspace: Keyspace, partition: int) -> int:
-        """The position, from 1, of a model's partition in this step."""
-        found = self._positions.get((id(keyspace), partition))
-        if found is None:
-            self.models.append((keyspace, partition))
-            self._keys.append({})
-            self._members.append([])
-            found = self._positions[id(keyspace), partition] = len(self.models)
-        return found
-
-    @property
-    def operations(self) -> bytes:
-        keyspace, partition = self.models[0]
-        return keyspace.bases[partition]
-
-    def keyspace_of(self, failure: Failure) -> Keyspace:
-        return self.changes[failure.position][0]
-
-    def args(
-        self, stamp: bytes, operation: bytes, window: bytes, acknowledged: Sequence[bytes]
-    ) -> list[bytes]:
-        """The script's ARGV."""
-        words = [stamp, operation, window, self._mode, b"%d" % len(acknowledged), *acknowledged]
-        words.append(b"%d" % len(self.models))
-        sweep = b"%d" % self._sweep
-        for (keyspace, partition), members in zip(self.models, self._members, strict=True):
-            words += (b"%d" % len(members), *keyspace.header(partition), sweep, *keyspace.index_fields)
-        for members in self._members:
-            words += members
-        words.append(b"%d" % len(self.changes))
-        words += self._words
-        return words
-
-    def applied(self, reply: Sequence[Any]) -> Applied:
-        results = reply[1] if reply[0] == b"O" and len(reply) > 1 else [1] * len(self.changes)
-        listed = reply[2] if len(reply) > 2 else reply[1] if reply[0] == b"F" else ()
-        return Applied(results, [self._failure(entry) for entry in listed])
-
-    def _failure(self, entry: Sequence[Any]) -> Failure:
-        return Failure(entry[0] - 1, entry[1].decode(), tuple(entry[2:]))
-
-
-def packed(reply: Any) -> bytes:
-    """A reply as apply.lua packs it behind its operation token."""
-    if isinstance(reply, bytes):
-        return b"s%d:%b" % (len(reply), reply)
-    if isinstance(reply, int):
-        text = b"%d" % reply
-        return b"i%d:%b" % (len(text), text)
-    return b"l%d:%b" % (len(reply), b"".join(packed(item) for item in reply))
-
-
-def unpacked(answer: bytes) -> Any:
-    """The reply that apply.lua packed."""
-    return _unpack(answer, 0)[0]
-
-
-def _unpack(text: bytes, at: int) -> tuple[Any, int]:
-    colon = text.index(b":", at)
-    kind, size, start = text[at : at + 1], int(text[at + 1 : colon]), colon + 1
-    if kind == b"l":
-        items: list[Any] = []
-        for _ in range(size):
-            item, start = _unpack(text, start)
-            items.append(item)
-        return items, start
-    part = text[start : start + size]
-    return (int(part) if kind == b"i" else part), start + size
 
 
 _REFUSALS: Final = {

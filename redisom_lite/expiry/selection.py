@@ -12,8 +12,8 @@ from redisom_lite.engine import administration
 from redisom_lite.engine.administration import unrefused
 from redisom_lite.engine.node import Command
 from redisom_lite.engine.scripts import load
+from redisom_lite.engine.step import Change
 from redisom_lite.engine.store import Store, store_of
-from redisom_lite.engine.writer import Change
 from redisom_lite.errors import ConstraintError, QueryError
 from redisom_lite.expiry.histogram import EDGES, Histogram, bucket_of, counted
 from redisom_lite.expiry.recognition import Plain, Recognition, RecordKey, Refused

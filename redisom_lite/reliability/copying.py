@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from redisom_lite.engine.administration import unrefused
 from redisom_lite.engine.hydrate import hydrating
+from redisom_lite.engine.step import Applied, Change
 from redisom_lite.engine.store import Store
-from redisom_lite.engine.writer import Applied, Change, error_of
+from redisom_lite.engine.writer import error_of
 from redisom_lite.errors import ConflictError, RedisomError
 from redisom_lite.schema import lifetime as lifetimes, mutations
 from redisom_lite.schema.keyspace import Keyspace

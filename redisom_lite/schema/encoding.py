@@ -1,20 +1,20 @@
 """How a model's values become stored texts and index entries, prepared once for each field.
 
-For every field there is a function from value to text and, for an indexed one, one from value and text to *entries*:
+For every field there is a function from value to text and, for an indexed one, one from value and text to its *entry*:
 words of apply.lua, and what the record's `_ix` says of them. They answer for the values that are common in their type
 by the shortest way and leave all others to the codec, whose answer is the definition: both ways agree.
 
 Rules: a *row* is a list of stored texts by field position, `None` for a value that is None. Values have passed the
-model's checker.
+model's checker. What goes to the script is packed at once (see `words.py`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from functools import cache
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
@@ -22,102 +22,99 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 from redisom_lite.codec import Codec, scalars
 from redisom_lite.keys import escape_text
 from redisom_lite.schema.model_schema import FieldSpec, Kind, ModelSchema
+from redisom_lite.words import Words, number, packed, slotted
 
 Row: TypeAlias = list[bytes | None]
 Text: TypeAlias = Callable[[Any], bytes]
+Entry: TypeAlias = tuple[int, bytes, bytes, bytes]
+"""Of one field: the number of words it adds to the entries, these words, the two words of the unique value it claims
+(or nothing), its part of `_ix`.
+"""
+Enter: TypeAlias = Callable[[Any, bytes], Entry]
+Way: TypeAlias = tuple[int, str, Enter, Entry]
+"""How one field is entered in its index: its position and name, by what, and its entry for None."""
+
+NOTHING: Final = Words(1, [number(0)])
+"""An empty list of apply.lua."""
 
 _SAFE: Final = 2**53  # up to here a double gives an integer back
 _SHORT: Final = re.compile(rb"-?[0-9.]{1,15}")  # up to 15 digits a double gives any decimal back
 _EPOCH: Final = datetime(1970, 1, 1)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _REMEMBERED: Final = 512
 _SMALL: Final = 64
 
 
-@dataclass(slots=True)
-class Entries:
-    """What some fields add to the indexes: words for apply.lua, and the parts of `_ix`."""
+class Encoder:
+    """How the records of one model are written. Where specs may be given, without them all fields are meant."""
 
-    items: list[bytes] = field(default_factory=list[bytes])
-    claims: list[bytes] = field(default_factory=list[bytes])
-    index: list[bytes] = field(default_factory=list[bytes])
+    def __init__(self, schema: ModelSchema) -> None:
+        self._schema = schema
+        self._texts = tuple(_TEXTS.get(id(spec.codec), spec.codec.encode) for spec in schema.fields)
+        self._stored = tuple((spec.position, spec.word, slotted(spec.word)) for spec in schema.fields)
+        self._ways = tuple(map(_way, schema.fields))
+        self._indexed = self._with_index(schema.fields)
+        first, *others = (spec.name for spec in schema.fields)
+        self._pick: Callable[[Mapping[str, Any]], tuple[Any, ...]] = (
+            itemgetter(first, *others) if others else lambda values: (values[first],)
+        )
 
+    def row(self, values: Mapping[str, Any]) -> Row:
+        """The stored texts of a record's values.
 
-Entry: TypeAlias = Callable[[Any, bytes, Entries], None]
+        Raises pydantic's ValidationError naming every field whose value cannot be stored or indexed; it shows no value.
+        """
+        try:
+            return [
+                None if value is None else text(value)
+                for text, value in zip(self._texts, self._pick(values), strict=True)
+            ]
+        except (TypeError, ValueError):
+            raise _unstorable(self._schema, values) from None
 
+    def stored(self, row: Row, specs: Iterable[FieldSpec] | None = None) -> tuple[Words, list[bytes]]:
+        """Names and texts of the fields that have one, as a list of apply.lua, and the names of those that are None."""
+        fields = self._stored if specs is None else [self._stored[spec.position] for spec in specs]
+        pairs = [slots % (len(text), text) for at, _, slots in fields if (text := row[at]) is not None]
+        nulls = [] if len(pairs) == len(fields) else [word for at, word, _ in fields if row[at] is None]
+        words = 2 * len(pairs)
+        return Words(1 + words, [number(words), *pairs]), nulls
 
-@dataclass(frozen=True, slots=True)
-class Writing:
-    """How one field is written. `entry` is None for a field without an index; `none` is its entry for None."""
+    def entries(
+        self, values: Mapping[str, Any], row: Row, specs: Iterable[FieldSpec] | None = None
+    ) -> tuple[Words, Words, bytes]:
+        """The claims and the index entries of a row, each as a list of apply.lua, and the record's `_ix`.
 
-    spec: FieldSpec
-    name: str
-    word: bytes
-    text: Text
-    entry: Entry | None
-    none: tuple[bytes, ...] = ()
-    none_index: bytes = b""
+        Raises as `row` does.
+        """
+        ways = self._indexed if specs is None else self._with_index(specs)
+        try:
+            found = [
+                none if (text := row[at]) is None else enter(values[name], text)
+                for at, name, enter, none in ways
+            ]
+        except (TypeError, ValueError):
+            raise _unstorable(self._schema, values) from None
+        if not found:
+            return NOTHING, NOTHING, b""
+        counts, items, claims, index = zip(*found, strict=True)
+        words = sum(counts)
+        listed = Words(1 + words, [number(words), *items])
+        claimed = [claim for claim in claims if claim]
+        if not claimed:
+            return NOTHING, listed, b"".join(index)
+        words = 2 * len(claimed)
+        return Words(1 + words, [number(words), *claimed]), listed, b"".join(index)
+
+    def _with_index(self, specs: Iterable[FieldSpec]) -> list[Way]:
+        ways = (self._ways[spec.position] for spec in specs)
+        return [way for way in ways if way is not None]
 
 
 @cache
-def writings(schema: ModelSchema) -> tuple[Writing, ...]:
-    """How each field of a model is written, in row order."""
-    return tuple(_writing(spec) for spec in schema.fields)
-
-
-def encode(schema: ModelSchema, values: Mapping[str, Any]) -> tuple[Row, Entries]:
-    """The row of a record, and all its index entries.
-
-    Raises pydantic's ValidationError naming every field whose value cannot be stored or indexed; it shows no value.
-    """
-    row: Row = []
-    entries = Entries()
-    add, items, index = row.append, entries.items, entries.index
-    try:
-        for writing in writings(schema):
-            value = values[writing.name]
-            if value is None:
-                add(None)
-                if writing.entry is not None:
-                    items.extend(writing.none)
-                    index.append(writing.none_index)
-            else:
-                text = writing.text(value)
-                add(text)
-                if writing.entry is not None:
-                    writing.entry(value, text, entries)
-    except (TypeError, ValueError):
-        raise _unstorable(schema, values) from None
-    return row, entries
-
-
-def encode_row(schema: ModelSchema, values: Mapping[str, Any]) -> Row:
-    """The stored texts of a record's values; raises as `encode` does."""
-    try:
-        return [
-            None if (value := values[writing.name]) is None else writing.text(value)
-            for writing in writings(schema)
-        ]
-    except (TypeError, ValueError):
-        raise _unstorable(schema, values) from None
-
-
-def entries_of(
-    schema: ModelSchema, specs: Iterable[FieldSpec], values: Mapping[str, Any], row: Row
-) -> Entries:
-    """The index entries of some fields; raises as `encode` does."""
-    entries, ways = Entries(), writings(schema)
-    try:
-        for spec in specs:
-            writing, text = ways[spec.position], row[spec.position]
-            if writing.entry is None:
-                continue
-            if text is None:
-                entries.items.extend(writing.none)
-            else:
-                writing.entry(values[spec.name], text, entries)
-    except (TypeError, ValueError):
-        raise _unstorable(schema, values) from None
-    return entries
+def encoder(schema: ModelSchema) -> Encoder:
+    """How the records of a model are written; made once."""
+    return Encoder(schema)
 
 
 def _unstorable(schema: ModelSchema, values: Mapping[str, Any]) -> ValidationError:
@@ -137,32 +134,31 @@ def _unstorable(schema: ModelSchema, values: Mapping[str, Any]) -> ValidationErr
     return ValidationError.from_exception_data(schema.model, errors, hide_input=True)
 
 
-def _writing(spec: FieldSpec) -> Writing:
-    name = spec.name.encode()
-    text = _TEXTS.get(id(spec.codec), spec.codec.encode)
+def _way(spec: FieldSpec) -> Way | None:
+    """None for a field without an index."""
+    enter: Enter
     match spec.kind:
         case Kind.STORED | Kind.KEY:
-            return Writing(spec, spec.name, name, text, None)
+            return None
         case Kind.NUMBER:
-            entry = _number(name, spec.codec)
+            enter = _number(spec.word, spec.codec)
         case Kind.TEXT:
-            entry = _text(name)
+            enter = _text(spec.word)
         case Kind.UNIQUE:
-            entry = _unique(name, spec.codec)
+            enter = _unique(spec.word, spec.codec)
         case _ if spec.member is not None:
-            entry = _tags(name, spec.member)
+            enter = _tags(spec.word, spec.member)
         case _:
-            entry = _tag(name, spec.codec)
-    return Writing(spec, spec.name, name, text, entry, (b"0", name), b"t%b=1:%%;" % name)
+            enter = _tag(spec.word, spec.codec)
+    none = 2, packed(b"0", spec.word), b"", b"t%b=1:%%;" % spec.word
+    return spec.position, spec.name, enter, none
 
 
 # Texts.
 
 
 def _datetime_text(value: datetime) -> bytes:
-    if value.tzinfo is None or value.tzinfo is UTC:
-        return value.isoformat().encode()
-    return scalars.DATETIME.encode(value)
+    return scalars.DATETIME.encode(value) if value.utcoffset() else value.isoformat().encode()
 
 
 _TEXTS: Final[Mapping[int, Text]] = {
@@ -179,41 +175,39 @@ _TEXTS: Final[Mapping[int, Text]] = {
 # Entries.
 
 
-def _number(name: bytes, codec: Codec) -> Entry:
+def _number(name: bytes, codec: Codec) -> Enter:
     """A score. Where a short way is taken, the stored text is a score already."""
+    start = slotted(b"z", name)
+    as_it_is = start + packed(b"")
 
-    def by_codec(value: Any, text: bytes, into: Entries) -> None:
+    def by_codec(value: Any, text: bytes) -> Entry:
         score = codec.score(value)
-        into.items += (b"z", name, score.text, score.exact or b"")
+        return 4, start % (len(score.text), score.text) + packed(score.exact or b""), b"", b""
 
-    def whole(value: Any, text: bytes, into: Entries) -> None:
+    def whole(value: Any, text: bytes) -> Entry:
         if -_SAFE < value < _SAFE:
-            into.items += (b"z", name, text, b"")
-        else:
-            by_codec(value, text, into)
+            return 4, as_it_is % (len(text), text), b"", b""
+        return by_codec(value, text)
 
-    def double(value: Any, text: bytes, into: Entries) -> None:
+    def double(value: Any, text: bytes) -> Entry:
         if type(value) is float and value:
             if value != value:
                 raise ValueError
-            into.items += (b"z", name, text, b"")
-        else:
-            by_codec(value, text, into)
+            return 4, as_it_is % (len(text), text), b"", b""
+        return by_codec(value, text)
 
-    def decimal(value: Any, text: bytes, into: Entries) -> None:
+    def decimal(value: Any, text: bytes) -> Entry:
         if value and _SHORT.fullmatch(text):
-            into.items += (b"z", name, text, b"")
-        else:
-            by_codec(value, text, into)
+            return 4, as_it_is % (len(text), text), b"", b""
+        return by_codec(value, text)
 
-    def moment(value: Any, text: bytes, into: Entries) -> None:
-        if value.tzinfo is None or value.tzinfo is UTC:
-            since = value.replace(tzinfo=None) - _EPOCH
-            micros = (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
+    def moment(value: Any, text: bytes) -> Entry:
+        if not value.utcoffset():
+            micros = (value.replace(tzinfo=None) - _EPOCH) // _MICROSECOND
             if -_SAFE < micros < _SAFE:
-                into.items += (b"z", name, b"%d" % micros, b"")
-                return
-        by_codec(value, text, into)
+                score = b"%d" % micros
+                return 4, as_it_is % (len(score), score), b"", b""
+        return by_codec(value, text)
 
     ways = {
         id(scalars.INT): whole,
@@ -225,48 +219,49 @@ def _number(name: bytes, codec: Codec) -> Entry:
     return ways.get(id(codec), by_codec)
 
 
-def _text(name: bytes) -> Entry:
-    def entry(value: Any, text: bytes, into: Entries) -> None:
+def _text(name: bytes) -> Enter:
+    start = slotted(b"l", name)
+
+    def enter(value: Any, text: bytes) -> Entry:
         payload = escape_text(text)
-        into.items += (b"l", name, payload)
-        into.index.append(b"l%b=%d:%b;" % (name, len(payload), payload))
+        size = len(payload)
+        return 3, start % (size, payload), b"", b"l%b=%d:%b;" % (name, size, payload)
 
-    return entry
+    return enter
 
 
-def _unique(name: bytes, codec: Codec) -> Entry:
-    def entry(value: Any, text: bytes, into: Entries) -> None:
+def _unique(name: bytes, codec: Codec) -> Enter:
+    def enter(value: Any, text: bytes) -> Entry:
         token = codec.token(value)
-        into.claims += (name, token)
-        into.index.append(b"u%b=%d:%b;" % (name, len(token), token))
+        return 0, b"", packed(name, token), b"u%b=%d:%b;" % (name, len(token), token)
 
-    return entry
+    return enter
 
 
-def _tag(name: bytes, codec: Codec) -> Entry:
+def _tag(name: bytes, codec: Codec) -> Enter:
     """A tag's entry follows from its text, and texts recur: some are remembered."""
-    known: dict[bytes, tuple[tuple[bytes, ...], bytes]] = {}
+    known: dict[bytes, Entry] = {}
 
-    def entry(value: Any, text: bytes, into: Entries) -> None:
+    def enter(value: Any, text: bytes) -> Entry:
         found = known.get(text)
         if found is None:
             token = codec.token(value)
-            found = (b"t", name, b"1", token, text), b"t%b=%d:%b;" % (name, len(token), token)
+            part = b"t%b=%d:%b;" % (name, len(token), token)
+            found = 5, packed(b"t", name, b"1", token, text), b"", part
             if len(known) < _REMEMBERED and len(text) <= _SMALL:
                 known[text] = found
-        into.items += found[0]
-        into.index.append(found[1])
+        return found
 
-    return entry
+    return enter
 
 
-def _tags(name: bytes, member: Codec) -> Entry:
-    def entry(value: Any, text: bytes, into: Entries) -> None:
+def _tags(name: bytes, member: Codec) -> Enter:
+    def enter(value: Any, text: bytes) -> Entry:
         tokens = {member.token(one): member.encode(one) for one in value}
         if not tokens:
-            into.items += (b"t", name, b"0")
-            return
-        into.items += (b"t", name, b"%d" % len(tokens), *(word for pair in tokens.items() for word in pair))
-        into.index.append(b"t%b=%b;" % (name, b"".join(b"%d:%b" % (len(token), token) for token in tokens)))
+            return 3, packed(b"t", name, b"0"), b"", b""
+        words = (word for pair in tokens.items() for word in pair)
+        part = b"t%b=%b;" % (name, b"".join([b"%d:%b" % (len(token), token) for token in tokens]))
+        return 3 + 2 * len(tokens), packed(b"t", name, b"%d" % len(tokens), *words), b"", part
 
-    return entry
+    return enter

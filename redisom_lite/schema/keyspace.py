@@ -13,6 +13,7 @@ from hashlib import sha1
 from redisom_lite import keys
 from redisom_lite.codec.scalars import INT
 from redisom_lite.schema.model_schema import FieldSpec, Kind, ModelSchema
+from redisom_lite.words import Words, packed
 
 
 class Keyspace:
@@ -24,6 +25,7 @@ class Keyspace:
         count = schema.partitions
         numbers = (None,) if count == 1 else tuple(range(count))
         self.bases = tuple(keys.base(namespace, schema.prefix, schema.group, number) for number in numbers)
+        self._stems = tuple(base + b":r:" for base in self.bases)
         self.int_keys = b"1" if schema.key.codec is INT else b"0"
 
     def partition(self, member: bytes) -> int:
@@ -32,13 +34,13 @@ class Keyspace:
 
     def record_key(self, member: bytes) -> bytes:
         """The key of the record with this primary key (sort form)."""
-        return self.bases[self.partition(member)] + b":r:" + self._text(member)
+        return self._stems[self.partition(member)] + self._text(member)
 
     def record_keys(self, members: Sequence[bytes]) -> list[bytes]:
         """The keys of many records, in order."""
         if self.schema.partitions > 1:
             return [self.record_key(member) for member in members]
-        stem, text = self.bases[0] + b":r:", self._text
+        (stem,), text = self._stems, self._text
         return [stem + text(member) for member in members]
 
     def part_key(self, member: bytes, name: bytes) -> bytes:
@@ -101,26 +103,25 @@ class Keyspace:
         """The names of the numeric `Range` fields."""
         return tuple(spec.name.encode() for spec in self.schema.fields if spec.kind is Kind.NUMBER)
 
-    def header(self, partition: int) -> tuple[bytes, ...]:
-        """What apply.lua is told of a partition, up to the sweep quota: base writer int_keys evictable versioned."""
-        return (
-            self.bases[partition],
-            self.fingerprint,
-            self.int_keys,
-            b"1" if self.schema.evictable else b"0",
-            b"1" if self.schema.versioned else b"0",
-        )
+    @cached_property
+    def headers(self) -> tuple[bytes, ...]:
+        """What apply.lua is told of each partition, packed: base writer int_keys evictable versioned."""
+        evictable = b"1" if self.schema.evictable else b"0"
+        versioned = b"1" if self.schema.versioned else b"0"
+        told = (self.fingerprint, self.int_keys, evictable, versioned)
+        return tuple(packed(base, *told) for base in self.bases)
 
     @cached_property
-    def index_fields(self) -> tuple[bytes, ...]:
+    def index_fields(self) -> Words:
         """The numeric fields, the composites and the fading fields, each list with its length, for apply.lua."""
         pairs = [name.encode() for spec in self.schema.composites for name in (spec.tag, spec.range)]
         fading = [word for spec in self.schema.fading for word in (spec.word, b"%d" % (spec.ttl_ms or 0))]
-        return (
+        words = (
             *(b"%d" % len(self.numbers), *self.numbers),
             *(b"%d" % (len(pairs) // 2), *pairs),
             *(b"%d" % (len(fading) // 2), *fading),
         )
+        return Words.of(words)
 
     @cached_property
     def tags(self) -> tuple[bytes, ...]:

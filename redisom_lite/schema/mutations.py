@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from redisom_lite.codec.structure import JsonCodec
-from redisom_lite.schema.encoding import Entries, Row, encode, encode_row, entries_of
+from redisom_lite.schema.encoding import NOTHING, Row, encoder
 from redisom_lite.schema.lifetime import KEEP
 from redisom_lite.schema.model_schema import FieldSpec, Kind, ModelSchema
+from redisom_lite.words import Words, joined, number, packed
 
 __all__ = [
     "Mutation",
@@ -45,16 +46,25 @@ class Mutation:
 
     name: bytes
     member: bytes
-    args: tuple[bytes, ...] | list[bytes]
+    args: Words
+
+
+def encode_row(schema: ModelSchema, values: Mapping[str, Any]) -> Row:
+    """The stored texts of a record's values.
+
+    Raises pydantic's ValidationError naming every field whose value cannot be stored or indexed; it shows no value.
+    """
+    return encoder(schema).row(values)
 
 
 def put(
     schema: ModelSchema, values: Mapping[str, Any], *, only_if_absent: bool, lifetime: bytes
 ) -> tuple[Mutation, Row]:
     """Write a record whole; returns the mutation and the row it will have."""
-    row, entries = encode(schema, values)
+    encode = encoder(schema)
+    row = encode.row(values)
+    entries, (fields, nulls) = encode.entries(values, row), encode.stored(row)
     member = schema.key.codec.member(values[schema.key.name])
-    fields, nulls = _fields(schema.fields, row)
     return _put(member, entries, fields, nulls, only_if_absent, lifetime), row
 
 
@@ -72,34 +82,31 @@ def copy(
 
     `values` are those read of it, for its index entries; `nulls` the names of its fields whose value is None.
     """
-    _, entries = encode(schema, values)
-    fields = [word for pair in texts.items() for word in pair]
+    encode = encoder(schema)
+    entries = encode.entries(values, encode.row(values))
+    fields = _counted([word for pair in texts.items() for word in pair])
     return _put(member, entries, fields, nulls, only_if_absent, lifetime)
 
 
 def _put(
     member: bytes,
-    entries: Entries,
-    fields: Sequence[bytes],
+    entries: tuple[Words, Words, bytes],
+    fields: Words,
     nulls: Iterable[bytes],
     only_if_absent: bool,
     lifetime: bytes,
 ) -> Mutation:
-    claims, items = entries.claims, entries.items
-    args = [b"absent" if only_if_absent else b"", lifetime, _null(nulls), b"".join(entries.index)]
-    args += (b"%d" % len(claims), *claims, b"%d" % len(fields), *fields, b"%d" % len(items), *items)
-    return Mutation(b"put", member, args)
-
-
-def _null(names: Iterable[bytes]) -> bytes:
-    """The `_null` of a record: its fields whose value is None, sorted."""
-    return b",".join(sorted(names))
+    claims, items, index = entries
+    start = Words.of((b"absent" if only_if_absent else b"", lifetime, b",".join(sorted(nulls)), index))
+    return Mutation(b"put", member, joined((start, claims, fields, items)))
 
 
 def dirty(
     schema: ModelSchema, stored: Sequence[bytes | None], values: Mapping[str, Any], row: Row
 ) -> list[FieldSpec]:
     """The fields whose values differ from the stored texts; texts that differ but mean the same do not count."""
+    if stored == row:
+        return []
     return [
         spec
         for spec, old, new in zip(schema.fields, stored, row, strict=True)
@@ -136,51 +143,37 @@ def change(
     guard: Sequence[bytes] = NO_GUARD,
 ) -> Mutation:
     """Write some fields of a record that exists. `guard` is a compiled program (see `plan.program`)."""
-    expected = b"" if version is None else b"%d" % version
-    fields, nulls = _fields(specs, row)
-    entries = entries_of(schema, specs, values, row)
-    words = (*_guard(guard), *_entries(entries, fields, nulls))
-    return Mutation(b"set", member, (expected, lifetime, *words))
+    encode = encoder(schema)
+    start = Words.of((_expected(version), lifetime, *_guarded(guard)))
+    (claims, items, _), (fields, nulls) = encode.entries(values, row, specs), encode.stored(row, specs)
+    return Mutation(b"set", member, joined((start, claims, fields, _counted(nulls), items)))
 
 
 def swap(spec: FieldSpec, text: bytes | None, changed: Mutation) -> Mutation:
     """A `change` that needs a field's text to be `text` still: else its result is -1, or 0 if the record is gone."""
-    return Mutation(b"swap", changed.member, (spec.word, text or b"", *changed.args))
+    return Mutation(b"swap", changed.member, joined((Words.of((spec.word, text or b"")), changed.args)))
 
 
-def _fields(specs: Iterable[FieldSpec], row: Row) -> tuple[list[bytes], list[bytes]]:
-    """Names and texts of the fields that have one, and the names of those that are None."""
-    texts: list[bytes] = []
-    nulls: list[bytes] = []
-    for spec in specs:
-        text = row[spec.position]
-        if text is None:
-            nulls.append(spec.word)
-        else:
-            texts += (spec.word, text)
-    return texts, nulls
+def _expected(version: int | None) -> bytes:
+    return b"" if version is None else b"%d" % version
 
 
-def _counted(words: Sequence[bytes]) -> tuple[bytes, ...]:
-    return (b"%d" % len(words), *words)
+def _counted(words: Sequence[bytes]) -> Words:
+    return Words(1 + len(words), [number(len(words)), packed(*words)]) if words else NOTHING
 
 
-def _guard(program: Sequence[bytes]) -> tuple[bytes, ...]:
-    return (b"0",) if program[0] == b"0" else _counted(program)
-
-
-def _entries(entries: Entries, fields: Sequence[bytes], nulls: Sequence[bytes]) -> tuple[bytes, ...]:
-    return (*_counted(entries.claims), *_counted(fields), *_counted(nulls), *_counted(entries.items))
+def _guarded(program: Sequence[bytes]) -> Sequence[bytes]:
+    return NO_GUARD if program[0] == b"0" else (b"%d" % len(program), *program)
 
 
 def remove(member: bytes, *, version: int | None = None, guard: Sequence[bytes] = NO_GUARD) -> Mutation:
     """Delete a record; its result is 1 if there was one."""
-    return Mutation(b"del", member, (b"" if version is None else b"%d" % version, *_guard(guard)))
+    return Mutation(b"del", member, Words.of((_expected(version), *_guarded(guard))))
 
 
 def live(member: bytes, lifetime: bytes, *, guard: Sequence[bytes] = NO_GUARD) -> Mutation:
     """Change a record's lifetime; its result is what remains in ms, -1 for no limit, -2 for a failed guard."""
-    return Mutation(b"life", member, (lifetime, *_guard(guard)))
+    return Mutation(b"life", member, Words.of((lifetime, *_guarded(guard))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +191,12 @@ def increase(
     member: bytes, steps: Sequence[Step], *, version: int | None = None, lifetime: bytes = KEEP
 ) -> Mutation:
     """Add to numbers on the server; its result is their new texts, then the version (1 when there is none)."""
-    args = [b"" if version is None else b"%d" % version, lifetime, b"%d" % len(steps)]
+    args = [_expected(version), lifetime, b"%d" % len(steps)]
     for step in steps:
         indexed = b"1" if step.spec.kind is Kind.NUMBER else b"0"
-        args += (step.spec.name.encode(), step.kind, indexed, step.delta, step.default)
+        args += (step.spec.word, step.kind, indexed, step.delta, step.default)
         args += (b"%d" % len(step.bounds), *(part for bound in step.bounds for part in bound))
-    return Mutation(b"inc", member, tuple(args))
+    return Mutation(b"inc", member, Words.of(args))
 
 
 def mend(
@@ -213,16 +206,16 @@ def mend(
 
     `row` is that of `values`, with the defaults of the fields named in `absent`, which the record lacks.
     """
+    encode = encoder(schema)
     missing = frozenset(absent)
     stored = [spec for spec in schema.fields if spec.name not in missing and spec.kind is not Kind.KEY]
-    fields, nulls = _fields(stored, row)
     lacking = [schema.by_name[name] for name in missing]
-    filled, unset = _fields([spec for spec in lacking if spec.ttl_ms is None], row)
-    entries = entries_of(schema, schema.fields, values, row)
-    words = (*_counted(filled), *_counted(unset), *_entries(entries, fields, nulls))
-    return Mutation(b"mend", member, words)
+    filled, unset = encode.stored(row, [spec for spec in lacking if spec.ttl_ms is None])
+    (claims, items, _), (fields, nulls) = encode.entries(values, row), encode.stored(row, stored)
+    words = filled, _counted(unset), claims, fields, _counted(nulls), items
+    return Mutation(b"mend", member, joined(words))
 
 
 def look(member: bytes, tags: Sequence[bytes], claim: Sequence[bytes] = ()) -> Mutation:
     """Clean up after a record that indexes list but that is gone; `claim` is a unique field it holds, and the token."""
-    return Mutation(b"look", member, (*_counted(tags), *_counted(claim)))
+    return Mutation(b"look", member, joined((_counted(tags), _counted(claim))))

@@ -1,0 +1,176 @@
+"""A step: mutations that travel together, as apply.lua reads them, and what it answers.
+
+What a step asks for is packed once; each time it is sent it gets an operation token, by which the script knows a
+repetition, and the answers to forget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from redisom_lite.schema.keyspace import Keyspace
+from redisom_lite.schema.mutations import Mutation
+from redisom_lite.words import WORD, Words, number, packed
+
+Change: TypeAlias = tuple[Keyspace, Mutation]
+Place: TypeAlias = tuple[Keyspace, int]
+"""A partition of a model."""
+
+SWEPT: Final = 16
+"""How many overdue records a step cleans up in passing."""
+
+_TOKEN: Final = WORD + WORD
+_ONE: Final = number(1)
+_ONE_OF_ONE: Final = _ONE + _ONE
+_EACH: Final = packed(b"each")
+_ALL: Final = packed(b"all")
+_DONE: Final = b"l1:s1:O"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one mutation was refused: its position in the step, and the script's code and details."""
+
+    position: int
+    code: str
+    details: tuple[bytes, ...]
+
+
+class Applied(NamedTuple):
+    """What a step did: each mutation's result in order, and the failures (mode "each" only)."""
+
+    results: Sequence[Any]
+    failures: Sequence[Failure] = ()
+
+
+class Step:
+    """Mutations on their way to the server: the models and record keys they name, each once.
+
+    `also` is a partition to sweep though no mutation is about it.
+    """
+
+    def __init__(
+        self,
+        changes: Sequence[Change],
+        *,
+        each: bool = False,
+        sweep: int = SWEPT,
+        also: Place | None = None,
+    ) -> None:
+        self.changes = changes
+        self.models: list[Place] = []
+        self.keys: list[bytes] = []
+        self._mode = _EACH if each else _ALL
+        self._sweep = number(sweep)
+        if len(changes) == 1:
+            self._alone(*changes[0])
+        else:
+            self._together(also)
+
+    def _alone(self, keyspace: Keyspace, mutation: Mutation) -> None:
+        """One mutation: what most steps are, in a third of the time."""
+        member, args = mutation.member, mutation.args
+        partition, indexes = keyspace.partition(member), keyspace.index_fields
+        self.models.append((keyspace, partition))
+        self.keys.append(keyspace.record_key(member))
+        self._words = 13 + indexes.length + args.length
+        self._pieces = [_ONE_OF_ONE, keyspace.headers[partition], self._sweep, *indexes.pieces]
+        self._pieces += (WORD % (len(member), member), _opening(mutation.name), *args.pieces)
+
+    def _together(self, also: Place | None) -> None:
+        models: dict[Place, tuple[bytes, dict[bytes, tuple[bytes, bytes]]]] = {}
+        if also is not None:
+            models[also] = _ONE, {}
+        words, pieces = 0, list[bytes]()
+        for keyspace, mutation in self.changes:
+            name, member, args = mutation.name, mutation.member, mutation.args
+            place = keyspace, keyspace.partition(member)
+            model, records = models.get(place) or models.setdefault(place, (number(len(models) + 1), {}))
+            key = keyspace.record_key(member)
+            if key not in records:
+                records[key] = number(len(records) + 1), WORD % (len(member), member)
+            pieces += (WORD % (len(name), name), model, records[key][0], *args.pieces)
+            words += 3 + args.length
+        self._pieces = [number(len(models))]
+        self._words = 2 + words
+        for (keyspace, partition), (_, records) in models.items():
+            indexes = keyspace.index_fields
+            self._pieces += (number(len(records)), keyspace.headers[partition], self._sweep, *indexes.pieces)
+            self._words += 7 + indexes.length + len(records)
+            self.models.append((keyspace, partition))
+            self.keys += records
+        self._pieces += [member for _, records in models.values() for _, member in records.values()]
+        self._pieces += (number(len(self.changes)), *pieces)
+
+    @property
+    def operations(self) -> bytes:
+        keyspace, partition = self.models[0]
+        return keyspace.bases[partition]
+
+    def keyspace_of(self, failure: Failure) -> Keyspace:
+        return self.changes[failure.position][0]
+
+    def args(self, stamp: bytes, operation: bytes, window: bytes, acknowledged: Sequence[bytes]) -> Words:
+        """The script's ARGV; `window`, and what is acknowledged, are packed."""
+        token = _TOKEN % (len(stamp), stamp, len(operation), operation)
+        pieces = [token, window, self._mode, number(len(acknowledged)), *acknowledged, *self._pieces]
+        return Words(5 + len(acknowledged) + self._words, pieces)
+
+    def applied(self, reply: Sequence[Any]) -> Applied:
+        if len(reply) == 1:
+            return Applied([1] * len(self.changes))
+        if reply[0] == b"F":
+            return Applied([1] * len(self.changes), [_failure(entry) for entry in reply[1]])
+        return Applied(reply[1], [_failure(entry) for entry in reply[2]] if len(reply) > 2 else ())
+
+
+class Sending(NamedTuple):
+    """A step as it is sent once: its token (stamp and operation) and the script's ARGV."""
+
+    step: Step
+    stamp: bytes
+    operation: bytes
+    args: Words
+
+
+@cache
+def _opening(name: bytes) -> bytes:
+    """How many mutations there are, and what the only one begins with."""
+    return packed(b"1", name, b"1", b"1")
+
+
+def _failure(entry: Sequence[Any]) -> Failure:
+    return Failure(entry[0] - 1, entry[1].decode(), tuple(entry[2:]))
+
+
+def remembered(reply: Any) -> bytes:
+    """A reply as apply.lua keeps it behind its operation token."""
+    if isinstance(reply, bytes):
+        return b"s%d:%b" % (len(reply), reply)
+    if isinstance(reply, int):
+        text = b"%d" % reply
+        return b"i%d:%b" % (len(text), text)
+    if len(reply) == 1 and reply[0] == b"O":
+        return _DONE
+    return b"l%d:%b" % (len(reply), b"".join([remembered(item) for item in reply]))
+
+
+def recalled(answer: bytes) -> Any:
+    """The reply that apply.lua kept."""
+    return _recall(answer, 0)[0]
+
+
+def _recall(text: bytes, at: int) -> tuple[Any, int]:
+    colon = text.index(b":", at)
+    kind, size, start = text[at : at + 1], int(text[at + 1 : colon]), colon + 1
+    if kind == b"l":
+        items: list[Any] = []
+        for _ in range(size):
+            item, start = _recall(text, start)
+            items.append(item)
+        return items, start
+    part = text[start : start + size]
+    return (int(part) if kind == b"i" else part), start + size

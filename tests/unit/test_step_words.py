@@ -1,0 +1,81 @@
+"""A step tells the script as many words as it holds, whatever it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pytest
+
+from redisom_lite.engine.step import Change, Step, recalled, remembered
+from redisom_lite.schema import mutations
+from redisom_lite.schema.keyspace import Keyspace
+from redisom_lite.schema.mutations import Mutation
+from redisom_lite.words import packed
+from tests.unit.models import Product
+
+SCHEMA = Product.__redisom_schema__
+KEYSPACE = Keyspace(SCHEMA, "")
+OTHER = Keyspace(SCHEMA, "other")
+
+
+def kinds() -> dict[str, Mutation]:
+    product = Product(sku="a", name="n%", category="c", tags={"x", "y"}, price=Decimal(1), ean="1")
+    values = product.__dict__
+    put, row = mutations.put(SCHEMA, values, only_if_absent=True, lifetime=b"=5")
+    member, specs = put.member, SCHEMA.fields[1:]
+    change = mutations.change(SCHEMA, member, specs, values, row, version=3, guard=[b"2", b"E", b"f"])
+    stock = SCHEMA.by_name["stock"]
+    step = mutations.Step(stock, b"i", b"1", b"0", ((b"ge", b"0"), (b"le", b"9")))
+    return {
+        "put": put,
+        "set": change,
+        "swap": mutations.swap(stock, None, change),
+        "inc": mutations.increase(member, [step, step]),
+        "del": mutations.remove(member, version=1),
+        "life": mutations.live(b"b", b"+5"),
+        "look": mutations.look(b"b", KEYSPACE.tags, (b"ean", b"1")),
+        "mend": mutations.mend(SCHEMA, b"c", values, row, ["blurb"]),
+    }
+
+
+def words_of(step: Step, acknowledged: Sequence[bytes] = ()) -> list[bytes]:
+    args = step.args(b"12", b"ab:", packed(b"60"), [packed(word) for word in acknowledged])
+    words = list(args)
+    assert len(words) == len(args)
+    return words
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_step_of_one_mutation_reads_as_one_of_a_larger_step(kind: str) -> None:
+    mutation = kinds()[kind]
+    alone = words_of(Step([(KEYSPACE, mutation)]), [b"ab:l1:s1:O"])
+    assert alone[-len(mutation.args) :] == list(mutation.args)
+    both = words_of(Step([(KEYSPACE, mutation), (KEYSPACE, mutation)]), [b"ab:l1:s1:O"])
+    told = 3 + len(mutation.args)
+    assert both[: -2 * told - 1] == alone[: -told - 1]
+    assert both[-told:] == alone[-told:] == both[-2 * told : -told]
+
+
+def test_step_of_several_models_counts_records_within_each() -> None:
+    every = list(kinds().values())
+    changes: list[Change] = [(keyspace, mutation) for keyspace in (KEYSPACE, OTHER) for mutation in every]
+    step = Step(changes, each=True)
+    assert step.models == [(KEYSPACE, 0), (OTHER, 0)]
+    assert step.keys == [
+        keyspace.record_key(member) for keyspace in (KEYSPACE, OTHER) for member in (b"a", b"b", b"c")
+    ]
+    assert words_of(step)[-3 - len(every[-1].args) :][:3] == [b"mend", b"2", b"3"]
+
+
+def test_step_without_mutations_names_the_partition_to_sweep() -> None:
+    step = Step((), sweep=3299, also=(KEYSPACE, 0))
+    assert (step.models, step.keys) == ([(KEYSPACE, 0)], [])
+    assert words_of(step)[5:9] == [b"1", b"0", KEYSPACE.bases[0], KEYSPACE.fingerprint]
+
+
+@pytest.mark.parametrize(
+    "reply", [[b"O"], [b"O", [b"17", 1, [b"x"]]], [b"F", [[1, b"unique", b"f", b"\xff"]]]]
+)
+def test_reply_that_was_remembered_is_recalled(reply: list[object]) -> None:
+    assert recalled(remembered(reply)) == reply
