@@ -410,9 +410,12 @@ local function count_directly()
 end
 
 -- How many entries to read next: no more than the time left is enough for, by what those before took; 0 at the end.
+-- No call ends with nearly nothing done, however long it took to begin.
+local LEAST = 64
 local function fitting(run)
+  if examined >= budget then return 0 end
+  if examined < LEAST then return run end
   local took = spent()
-  if examined >= budget or took > budget_ms then return 0 end
   local fit = took > 0 and floor((budget_ms - took) / took * examined) or run
   return fit < 16 and 0 or math.min(run, fit)
 end
@@ -421,7 +424,7 @@ end
 local function stream()
   local read, score, member, scan = 1, '', '', ''
   if going_on then read, score, member, scan = resume.read, resume.score, resume.member, resume.scan end
-  local run = math.min(budget, 64)
+  local run = math.min(budget, LEAST)
   while read <= #path.reads do
     local next_members, position = open_read[path.reads[read].op](path.reads[read], false, score, member, scan)
     while true do
@@ -461,7 +464,7 @@ local function walk()
   local score, member = '', ''
   if going_on then score, member = resume.score, resume.member elseif after then score, member = after.score, after.member end
   local next_members, position = open_read[path.reads[1].op](path.reads[1], order.descending, score, member, '')
-  local run = going_on and 64 or 1.3 * needed / selectivity(path) + 8
+  local run = going_on and LEAST or 1.3 * needed / selectivity(path) + 8
   run = math.min(budget, 250, math.max(needed, math.ceil(run)))
   local last_score
   local function tie_of(key)
