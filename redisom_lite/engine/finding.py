@@ -68,6 +68,15 @@ class Decision:
     sizes: tuple[int, ...]
 
 
+def added_up(decisions: Sequence[Decision]) -> Decision:
+    """The decision of the first of several slices, with the sizes of all."""
+    first, *more = decisions
+    if not more or first.strategy == "K":
+        return first
+    sizes = tuple(map(sum, zip(*(each.sizes for each in decisions), strict=True)))
+    return Decision(first.strategy, first.path, first.total, first.overdue, sizes)
+
+
 @dataclass(slots=True)
 class Trace:
     """What answering took, for `explain(analyze=True)`: calls made, round trips, and what each call did."""

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
-from redisom_lite.engine.finding import Decision, KeysNeededError, Reply, Row, Search
+from redisom_lite.engine.finding import Decision, KeysNeededError, Reply, Row, Search, added_up
 from redisom_lite.engine.node import Arg
 from redisom_lite.engine.reading import Found, Reading
 from redisom_lite.engine.scripts import load
@@ -22,6 +22,7 @@ from redisom_lite.keys import text_member
 from redisom_lite.plan.ordering import After, columns, position, score_key, text_key
 from redisom_lite.plan.planner import LOADED
 from redisom_lite.plan.prepared import Prepared
+from redisom_lite.plan.slicing import are_apart, is_cut, slices
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.model_schema import FieldSpec, Kind
 
@@ -55,22 +56,23 @@ class Reader(Sorter):
         """How many records the plan's conditions select; its limit and offset are not applied."""
         if reading.query.statement.impossible:
             return 0
-        keyspace = reading.keyspace
-        told = None if keyspace.schema.evictable else reading.query.telling()
+        keyspace, evictable = reading.keyspace, reading.keyspace.schema.evictable
+        mode = b"count" if are_apart(reading.query) else b"keys"
 
         async def one(partition: int) -> int:
-            if told is not None:
-                number = await self._finder.tell(keyspace, partition, told, reading.trace)
-                if number is not None:
-                    return number
             total, listed, doubtful = 0, set[bytes](), set[bytes]()
-            search = Search(
-                keyspace, partition, reading.query, mode=b"count", verify=keyspace.schema.evictable
-            )
-            async for reply in self._finder.run(search, reading.trace):
-                total += reply.head.found - len(reply.members)
-                listed.update(reply.members)
-                doubtful.update(reply.doubtful)
+            for part in reading.slices(partition):
+                told = None if evictable or mode == b"keys" else part.query.telling()
+                if told is not None:
+                    number = await self._finder.tell(keyspace, partition, told, reading.trace)
+                    if number is not None:
+                        total += number
+                        continue
+                search = Search(keyspace, partition, part.query, mode=mode, verify=evictable, ordered=False)
+                async for reply in self._finder.run(search, reading.trace):
+                    total += reply.head.found - len(reply.members)
+                    listed.update(reply.members)
+                    doubtful.update(reply.doubtful)
             return total + len(listed) - len(await self._gone(keyspace, doubtful))
 
         return sum(await on_partitions(keyspace, one))
@@ -95,15 +97,16 @@ class Reader(Sorter):
             return False
 
         async def one(partition: int) -> bool:
-            search = Search(
-                reading.keyspace, partition, reading.query, mode=b"keys", limit=1, verify=True, ordered=False
-            )
-            async for reply in self._finder.run(search, reading.trace):
-                if reply.members:
-                    gone = await self._gone(reading.keyspace, reply.doubtful)
-                    return len(gone) < len(reply.members) or bool(
-                        await self._candidates(reading, None, None, verify=True)
-                    )
+            for part in reading.slices(partition):
+                search = Search(
+                    reading.keyspace, partition, part.query, mode=b"keys", limit=1, verify=True, ordered=False
+                )
+                async for reply in self._finder.run(search, reading.trace):
+                    if reply.members:
+                        gone = await self._gone(reading.keyspace, reply.doubtful)
+                        return len(gone) < len(reply.members) or bool(
+                            await self._candidates(reading, None, None, verify=True)
+                        )
             return False
 
         return any(await on_partitions(reading.keyspace, one))
@@ -113,33 +116,41 @@ class Reader(Sorter):
         if reading.query.statement.impossible:
             return
         for partition in range(len(reading.keyspace.bases)):
-            search = Search(reading.keyspace, partition, reading.query, mode=b"keys", ordered=False)
-            async for reply in self._finder.run(search, reading.trace):
-                yield reply.members
+            for part in reading.slices(partition):
+                search = Search(reading.keyspace, partition, part.query, mode=b"keys", ordered=False)
+                async for reply in self._finder.run(search, reading.trace):
+                    yield reply.members
 
     async def tally(self, reading: Reading, specs: Sequence[FieldSpec]) -> Counter[tuple[bytes | None, ...]]:
         """How often each combination of these fields' keys (see find.lua, `wanted`) occurs in what a plan selects."""
         if reading.query.statement.impossible:
             return Counter()
         keyspace, width = reading.keyspace, len(specs)
+        mode = b"tally" if are_apart(reading.query) else b"keys"
 
         async def one(partition: int) -> Counter[tuple[bytes | None, ...]]:
             counted: Counter[tuple[bytes | None, ...]] = Counter()
             listed: dict[bytes, tuple[bytes | None, ...]] = {}
             doubtful = set[bytes]()
-            search = Search(
-                keyspace,
-                partition,
-                reading.query,
-                mode=b"tally",
-                wanted=specs,
-                verify=keyspace.schema.evictable,
-            )
-            async for reply in self._finder.run(search, reading.trace):
-                for at in range(0, len(reply.keys), width + 1):
-                    counted[tuple(reply.keys[at + 1 : at + 1 + width])] += reply.keys[at]
-                listed.update(zip(reply.members, map(tuple, reply.rows), strict=True))
-                doubtful.update(reply.doubtful)
+            for part in reading.slices(partition):
+                search = Search(
+                    keyspace,
+                    partition,
+                    part.query,
+                    mode=mode,
+                    wanted=specs,
+                    verify=keyspace.schema.evictable,
+                    ordered=False,
+                )
+                async for reply in self._finder.run(search, reading.trace):
+                    keys, rows = reply.keys, reply.rows
+                    if mode == b"keys":
+                        rows = [keys[at : at + width] for at in range(0, len(keys), width)]
+                    else:
+                        for at in range(0, len(keys), width + 1):
+                            counted[tuple(keys[at + 1 : at + 1 + width])] += keys[at]
+                    listed.update(zip(reply.members, map(tuple, rows), strict=True))
+                    doubtful.update(reply.doubtful)
             for member in await self._gone(keyspace, doubtful):
                 listed.pop(member, None)
             counted.update(listed.values())
@@ -150,15 +161,18 @@ class Reader(Sorter):
     async def decide(self, keyspace: Keyspace, query: Prepared, partition: int) -> Decision:
         """What the server would do first for the rows of a plan."""
         limit, offset = query.selection.limit or 0, query.selection.offset
-        search = Search(
-            keyspace,
-            partition,
-            query,
-            mode=b"plan",
-            limit=limit + offset if limit else 0,
-            ties=not query.statement.single,
-        )
-        return await self._finder.decide(search)
+        found: list[Decision] = []
+        for part in slices(query) if is_cut(query) else (query,):
+            search = Search(
+                keyspace,
+                partition,
+                part,
+                mode=b"plan",
+                limit=limit + offset if limit else 0,
+                ties=not query.statement.single,
+            )
+            found.append(await self._finder.decide(search))
+        return added_up(found)
 
     # How.
 
@@ -173,10 +187,9 @@ class Reader(Sorter):
                 if early is not None:
                     early(arrived)
 
-            search = Search(reading.keyspace, partition, query, mode=reading.mode, names=reading.hash_fields)
             reads: deque[asyncio.Task[list[Found]]] = deque()
             try:
-                async for reply in self._finder.run(search, reading.trace):
+                async for reply in self._replies(reading, partition):
                     if reply.rows:
                         take(list(zip(reply.members, reading.whole_rows(reply.rows), strict=True)))
                         continue
@@ -197,6 +210,14 @@ class Reader(Sorter):
         found = [record for part in await on_partitions(reading.keyspace, one) for record in part]
         return in_order(query, found, after)[query.selection.offset :]
 
+    async def _replies(self, reading: Reading, partition: int) -> AsyncGenerator[Reply]:
+        """Everything of one partition, in no order."""
+        keyspace, names = reading.keyspace, reading.hash_fields
+        for part in reading.slices(partition):
+            search = Search(keyspace, partition, part.query, mode=reading.mode, names=names)
+            async for reply in self._finder.run(search, reading.trace):
+                yield reply
+
     async def _first(self, reading: Reading, limit: int, offset: int, after: After | None) -> list[Found]:
         stream = None
         if reading.query.statement.single:
@@ -208,7 +229,7 @@ class Reader(Sorter):
 
     async def _walked(self, reading: Reading, limit: int, offset: int, after: After | None) -> list[Found]:
         """The first records of an order that one index decides, found in that order."""
-        if len(reading.keyspace.bases) == 1:
+        if len(reading.keyspace.bases) == 1 and not is_cut(reading.query):
             taken, left, tail = await self._walk(reading, 0, limit, offset, after)
         else:
             taken, left, tail = await self._walked_apart(reading, limit, offset, after)
@@ -221,13 +242,17 @@ class Reader(Sorter):
     async def _walked_apart(
         self, reading: Reading, limit: int, offset: int, after: After | None
     ) -> tuple[list[Found], int, bool]:
-        """As `_walk`, over all partitions."""
+        """As `_walk`, over all partitions and slices; a record may be in two of these."""
 
-        async def one(partition: int) -> tuple[list[Found], int, bool]:
-            return await self._walk(reading, partition, limit + offset, 0, after)
+        async def one(partition: int) -> list[tuple[list[Found], int, bool]]:
+            return [
+                await self._walk(part, partition, limit + offset, 0, after)
+                for part in reading.slices(partition)
+            ]
 
-        parts = await on_partitions(reading.keyspace, one)
-        taken = in_order(reading.query, [found for part, _, _ in parts for found in part], None)
+        parts = [part for each in await on_partitions(reading.keyspace, one) for part in each]
+        merged = {member: row for part, _, _ in parts for member, row in part}
+        taken = in_order(reading.query, list(merged.items()), None)
         left = max(0, offset - len(taken))
         return taken[offset : offset + limit], left, any(tail for _, _, tail in parts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -9,6 +10,7 @@ from redisom_lite.engine.finding import Row, Trace
 from redisom_lite.plan.matching import fields_of
 from redisom_lite.plan.ordering import After, rest
 from redisom_lite.plan.prepared import Prepared, prepare
+from redisom_lite.plan.slicing import is_cut, slices
 from redisom_lite.schema.keyspace import Keyspace
 
 Found: TypeAlias = tuple[bytes, Row]
@@ -30,6 +32,15 @@ class Reading:
 
     def rest(self) -> Reading:
         return replace(self, query=prepare(rest(self.query.selection)))
+
+    def slices(self, partition: int) -> Iterable[Reading]:
+        """What to ask a partition: all at once, or slice by slice where the query lists thousands of values."""
+        if not is_cut(self.query):
+            return (self,)
+        keyspace = self.keyspace
+        several = len(keyspace.bases) > 1
+        found = slices(self.query, (lambda key: keyspace.partition(key) == partition) if several else None)
+        return (replace(self, query=each) for each in found)
 
     @property
     def hash_fields(self) -> tuple[bytes, ...]:

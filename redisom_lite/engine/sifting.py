@@ -15,7 +15,7 @@ from redisom_lite.engine.reading import Found, Reading
 from redisom_lite.engine.resp import OnEachKey
 from redisom_lite.engine.transport import Transport
 from redisom_lite.plan.expression import KeyIn
-from redisom_lite.plan.matching import UnclearError, test_of
+from redisom_lite.plan.matching import UnclearError
 from redisom_lite.plan.planner import LOADED, Path
 from redisom_lite.plan.program import leaf
 from redisom_lite.schema.keyspace import Keyspace
@@ -41,10 +41,11 @@ class Sifter(Loader):
             for first in range(0, len(group), FETCHED):
                 listed = KeyIn(keyspace.schema.key, tuple(group[first : first + FETCHED]))
                 path = Path((leaf(listed),), frozenset(), "keys")
-                narrowed = reading.query.narrowed(path)
-                search = Search(keyspace, partition, narrowed, mode=b"rows", names=reading.hash_fields)
-                async for reply in self._finder.run(search, reading.trace):
-                    rows.update(zip(reply.members, reading.whole_rows(reply.rows), strict=True))
+                for part in reading.slices(partition):
+                    narrowed = part.query.narrowed(path)
+                    search = Search(keyspace, partition, narrowed, mode=b"rows", names=reading.hash_fields)
+                    async for reply in self._finder.run(search, reading.trace):
+                        rows.update(zip(reply.members, reading.whole_rows(reply.rows), strict=True))
         return [(member, rows[member]) for member in members if member in rows]
 
     async def _read_all(self, reading: Reading, members: Sequence[bytes]) -> list[Found]:
@@ -67,7 +68,7 @@ class Sifter(Loader):
         rows = reading.widened(unrefused(await self._transport().commands(commands, retry=True)), names)
         if not reading.query.clauses:
             return list(zip(members, rows, strict=True))
-        holds, kept = test_of(keyspace.schema, reading.query.clauses), list[Found]()
+        holds, kept = reading.query.test, list[Found]()
         unclear: list[bytes] = []
         for member, row in zip(members, rows, strict=True):
             try:

@@ -77,16 +77,21 @@ class Sorter(Sifter):
         asked = needed
         while True:
 
-            async def one(partition: int) -> _Keys:
-                return await self._keys(reading, partition, asked, after, verify=verify, stream=stream)  # noqa: B023
+            async def one(partition: int) -> list[_Keys]:
+                return [
+                    await self._keys(part, partition, asked, after, verify=verify, stream=stream)  # noqa: B023
+                    for part in reading.slices(partition)
+                ]
 
-            parts = await on_partitions(reading.keyspace, one)
+            parts = [part for each in await on_partitions(reading.keyspace, one) for part in each]
             tail = needed is not None and any(part.tail for part in parts)
             listed = [following(part.entries(tail=tail), order, after) for part in parts]
             ordered = [entry for entry, _ in sort((pair for pairs in listed for pair in pairs), order)]
+            if len(parts) > 1:  # a record may be in two slices
+                ordered = list({entry.member: entry for entry in ordered}.values())
             if needed is None or asked is None:
                 return ordered
-            # every partition must have given as many as could be first of all
+            # every partition, and every slice, must have given as many as could be first of all
             if all(part.complete or len(pairs) >= needed for part, pairs in zip(parts, listed, strict=True)):
                 break
             asked *= 2  # the end of the last page lies within a large tie, or many were gone

@@ -13,6 +13,7 @@ from typing import Any, Final
 from redisom_lite.plan.expression import Condition, HasToken, LexRange, NumberRange
 from redisom_lite.plan.ordering import rest
 from redisom_lite.plan.planner import LOADED, Path, QueryPlan, describe, plan, together
+from redisom_lite.plan.slicing import slice_count
 from redisom_lite.schema.model_schema import Kind
 
 _STRATEGIES: Final = {
@@ -172,7 +173,7 @@ def _round_trips(
         return 0
     limit = query.selection.limit
     rows = examined if limit is None else min(examined, limit)
-    calls = max(1, ceil(examined / budget))
+    calls = max(slice_count(query.clauses), ceil(examined / budget))
     if rows > together(limit):
         calls += ceil(rows / LOADED)  # rows on their own
     if strategy == "K" or not query.single:

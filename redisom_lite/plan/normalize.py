@@ -219,7 +219,8 @@ def _merge(one: Condition, other: Condition) -> Condition | None:
         case NumberRange(), NumberIn() if one.field is other.field:
             return _merge(other, one)
         case KeyIn(), KeyIn():
-            shared = tuple(member for member in one.members if member in set(other.members))
+            known = frozenset(other.members)
+            shared = tuple(member for member in one.members if member in known)
             return KeyIn(one.field, shared) if shared else NEVER
         case ((NumberRange(spec) | LexRange(spec)), IsNone(empty)) if spec is empty:
             return NEVER

@@ -12,7 +12,7 @@ from typing import Final
 
 from redisom_lite.plan.expression import And, Condition
 from redisom_lite.plan.marks import Template, marked
-from redisom_lite.plan.matching import fields_of
+from redisom_lite.plan.matching import Test, fields_of, test_of
 from redisom_lite.plan.planner import Path, QueryPlan, Selection, plan
 from redisom_lite.plan.program import program
 from redisom_lite.plan.shape import Operand, Shape, shape_of
@@ -62,7 +62,7 @@ class Statement:
 class Prepared:
     """A selection, and what to send for it."""
 
-    __slots__ = ("_operands", "_planned", "selection", "statement")
+    __slots__ = ("_operands", "_planned", "_test", "selection", "shared", "statement")
 
     def __init__(
         self,
@@ -75,6 +75,9 @@ class Prepared:
         self.statement = statement
         self._operands = operands
         self._planned = planned
+        self.shared = planned is None
+        """Whether its plan is that of a shape, which has but a few operands."""
+        self._test: Test | None = None
 
     @property
     def planned(self) -> QueryPlan:
@@ -86,6 +89,13 @@ class Prepared:
     @property
     def clauses(self) -> tuple[Condition, ...]:
         return self.planned.clauses
+
+    @property
+    def test(self) -> Test:
+        """The conditions as a test of rows."""
+        if self._test is None:
+            self._test = test_of(self.selection.schema, self.clauses)
+        return self._test
 
     def words(self, *, every: bool) -> list[bytes]:
         """Clauses and paths as find.lua reads them: `every` for the first records in order, else for all."""

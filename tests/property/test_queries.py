@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from redisom_lite import Database
+from redisom_lite.plan import shape, slicing
 from tests.property import flights
 from tests.property.running import run
 
@@ -14,6 +15,17 @@ async def test_random_queries_answer_like_a_list(url: str, lane: str) -> None:
     datasets, queries = (6, 15) if lane == "memory" else (12, 50)
     async with Database(url) as db:
         await run(db, seed=2026, datasets=datasets, queries=queries)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_random_queries_asked_slice_by_slice_answer_like_a_list(
+    url: str, lane: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slicing, "LONGEST", 1)
+    monkeypatch.setattr(shape, "_MOST", 0)  # so that what lists a few values counts as listing many
+    datasets, queries = (3, 15) if lane == "memory" else (8, 50)
+    async with Database(url) as db:
+        await run(db, seed=seed, datasets=datasets, queries=queries)
 
 
 @pytest.mark.slow
