@@ -74,7 +74,7 @@ class _Call:
     site: Site[Any]
     member: bytes
     read: Callable[[Any], Any]
-    command: tuple[Any, ...]
+    command: Command
     mutation: mutations.Mutation | None
     script: Script | None
     sending: Sending | None = None
@@ -141,9 +141,9 @@ class Batch:
         keyspace = site.keyspace
         key = keyspace.record_key(member)
         if not site.sliding or site.ttl_ms is None:
-            return self._add(site, member, read, command=(b"HMGET", key, *keyspace.names))
+            return self._add(site, member, read, command=keyspace.reading(key))
         base = keyspace.bases[keyspace.partition(member)]
-        slide = (1, key, base, site.ttl_ms, member, *keyspace.names)
+        slide: Command = (1, key, base, site.ttl_ms, member, *keyspace.names)
         return self._add(site, member, lambda rows: read(rows[0]), command=slide, script=load("slide"))
 
     # Writes.
@@ -186,7 +186,7 @@ class Batch:
         member: bytes,
         read: Callable[[Any], T],
         *,
-        command: tuple[Any, ...] = (),
+        command: Command = (),
         mutation: mutations.Mutation | None = None,
         script: Script | None = None,
     ) -> Handle[T]:

@@ -84,9 +84,10 @@ def partition_of(member: bytes, partitions: int) -> int:
     return crc32(member) % partitions
 
 
-_LENGTHS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_LENGTHS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _LONG = len(_LENGTHS) - 1  # 61 and more digits: `z`, and four digits that say how many
-_COMPLEMENT = str.maketrans("0123456789", "9876543210")
+_MIRRORED = {_LENGTHS[n : n + 1]: _LENGTHS[_LONG - n :][:1] for n in range(_LONG + 1)}
+_COMPLEMENT = bytes.maketrans(b"0123456789", b"9876543210")
 MAX_DIGITS = 4300  # what Python and pydantic read back as an int without being told otherwise
 
 
@@ -105,28 +106,26 @@ def member_of_int(value: int) -> bytes:
     Raises ValueError for a longer number.
     """
     try:
-        digits = str(abs(int(value)))
+        digits = b"%d" % abs(value)
     except ValueError:
-        digits = ""
-    if not digits or len(digits) > MAX_DIGITS:
-        raise ValueError(f"an integer of more than {MAX_DIGITS} digits cannot be a key")
+        digits = b""
     size = len(digits)
-    length, rest = (_LENGTHS[size], digits) if size < _LONG else ("z", f"{size:04d}{digits}")
-    if value < 0:
-        length, rest = "-" + _LENGTHS[_LONG - _LENGTHS.index(length)], rest.translate(_COMPLEMENT)
-    return (length + rest).encode()
+    if not 0 < size <= MAX_DIGITS:
+        raise ValueError(f"an integer of more than {MAX_DIGITS} digits cannot be a key")
+    length, rest = (_LENGTHS[size : size + 1], digits) if size < _LONG else (b"z", b"%04d%b" % (size, digits))
+    if value >= 0:
+        return length + rest
+    return b"-%b%b" % (_MIRRORED[length], rest.translate(_COMPLEMENT))
 
 
 def int_of_member(member: bytes) -> int:
     """The inverse of `member_of_int`; ValueError for what it does not produce."""
-    text = member.decode("ascii", "replace")
-    negative = text.startswith("-")
-    length, rest = text[negative : negative + 1], text[negative + 1 :]
+    negative = member[:1] == b"-"
+    length, rest = member[negative : negative + 1], member[negative + 1 :]
     if negative:
-        rest = rest.translate(_COMPLEMENT)
-        length = _LENGTHS[_LONG - _LENGTHS.find(length)] if length in _LENGTHS else ""
-    digits = rest[4:] if length == "z" else rest
-    value = int(digits) if digits.isascii() and digits.isdigit() else 0
+        length, rest = _MIRRORED.get(length, b""), rest.translate(_COMPLEMENT)
+    digits = rest[4:] if length == b"z" else rest
+    value = int(digits) if digits.isdigit() else 0
     if negative:
         value = -value
     if member_of_int(value) != member:

@@ -32,19 +32,19 @@ def save_mutation(
     if state is None:
         return mutations.put(schema, values, only_if_absent=False, lifetime=site.first_lifetime(ttl))
     row = mutations.encode_row(schema, values)
-    # what differs from either, for nobody knows yet whether the earlier save will succeed
-    known = state if ahead is None else ahead.get(id(record), state)
-    rows = [each.row for each in ((state,) if known is state else (state, known))]
-    changed = {spec.position for stored in rows for spec in mutations.dirty(schema, stored, values, row)}
-    specs = [spec for spec in schema.fields if spec.position in changed]
+    specs, version = mutations.dirty(schema, state.row, values, row), state.version
+    if ahead is not None:
+        known = ahead.get(id(record), state)
+        if known is not state:
+            # what differs from either, for nobody knows yet whether the earlier save will succeed
+            changed = {*specs, *mutations.dirty(schema, known.row, values, row)}
+            specs, version = [spec for spec in schema.fields if spec in changed], known.version
+        ahead[id(record)] = State(row, version + 1 if version is not None and specs else version)
     if schema.key in specs:
         raise key_changed(site)
-    if ahead is not None:
-        version = known.version
-        ahead[id(record)] = State(row, version + 1 if version is not None and specs else version)
     member = schema.key.codec.member(values[schema.key.name])
     lifetime = site.lifetime(ttl)
-    return mutations.change(schema, member, specs, values, row, version=known.version, lifetime=lifetime), row
+    return mutations.change(schema, member, specs, values, row, version=version, lifetime=lifetime), row
 
 
 def written(site: Site[Any], record: Record, row: mutations.Row, version: int) -> None:

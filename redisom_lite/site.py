@@ -77,9 +77,9 @@ class Site(Generic[M]):
             model=self.name,
         )
 
-    async def write(self, mutation: Mutation) -> Any:
+    def write(self, mutation: Mutation) -> Awaitable[Any]:
         """Apply one mutation; its result."""
-        return await self.store.backend.writer.one(self.keyspace, mutation)
+        return self.store.backend.writer.one(self.keyspace, mutation)
 
     async def apply(self, batch: Sequence[Mutation]) -> Applied:
         """Apply mutations of one partition in one step, each on its own."""

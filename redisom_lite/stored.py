@@ -7,8 +7,11 @@ write; a failure leaves record and object as they were.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import cache
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from redisom_lite.engine.hydrate import hydrating
@@ -112,8 +115,9 @@ class Stored(Record):
         length. `None` cannot be incremented.
         """
         site = _site(self)
-        limits = {"ge": ge, "gt": gt, "le": le, "lt": lt}
-        steps = [_step(self, site, name, delta, limits) for name, delta in deltas.items()]
+        limits = [(b"ge", ge), (b"gt", gt), (b"le", le), (b"lt", lt)]
+        given = [limit for limit in limits if limit[1] is not None]
+        steps = [_step(_number_of(type(self), name), delta, given) for name, delta in deltas.items()]
         if not steps:
             raise QueryError(f"{site.name}: inc() needs a field to add to, as in inc(stock=-1)")
         state = state_of(self)
@@ -194,39 +198,59 @@ def _assigned(record: Record, changes: dict[str, Any]) -> Record:
     return copied
 
 
-def _step(record: Record, site: Site[Any], name: str, delta: Any, limits: dict[str, Any]) -> mutations.Step:
-    spec = site.schema.by_name.get(name)
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """A field that can be added to: in which form, within its own bounds, from what where it is absent."""
+
+    spec: FieldSpec
+    form: bytes
+    bounds: tuple[tuple[bytes, bytes], ...]
+    default: bytes
+
+
+@cache
+def _number_of(model: type[Record], name: str) -> _Number:
+    spec = model.__redisom_schema__.by_name.get(name)
     if spec is None:
-        raise QueryError(f"{site.name} has no field {name!r}: name one of its fields")
-    kind = _FORMS.get(spec.codec.form)
-    if kind is None:
-        raise QueryError(f"{site.name}.{name} is no int, float or Decimal: update() it instead")
-    own = {bound: getattr(spec.bounds, bound) for bound in _BOUNDS}
-    bounds = [
-        (bound.encode(), _number(site, spec, kind, value, bound))
-        for given in (limits, own)
-        for bound, value in given.items()
-        if value is not None
-    ]
-    default = type(record).model_fields[name].default
-    text = spec.codec.encode(default) if isinstance(default, int | float | Decimal) else b""
-    return mutations.Step(spec, kind, _number(site, spec, kind, delta, "the amount"), text, tuple(bounds))
+        raise QueryError(f"{model.__name__} has no field {name!r}: name one of its fields")
+    form = _FORMS.get(spec.codec.form)
+    if form is None:
+        raise QueryError(f"{spec} is no int, float or Decimal: update() it instead")
+    own = [(bound.encode(), getattr(spec.bounds, bound)) for bound in _BOUNDS]
+    default = model.model_fields[name].default
+    return _Number(
+        spec,
+        form,
+        _bounds(spec, form, [limit for limit in own if limit[1] is not None]),
+        spec.codec.encode(default) if isinstance(default, int | float | Decimal) else b"",
+    )
 
 
-def _number(site: Site[Any], spec: FieldSpec, kind: bytes, value: Any, what: str) -> bytes:
+def _step(number: _Number, delta: Any, given: list[tuple[bytes, Any]]) -> mutations.Step:
+    spec, form, bounds = number.spec, number.form, number.bounds
+    if type(delta) is not int:  # which may be added to any number
+        accepted = {b"i": (int,), b"d": (int, Decimal), b"f": (int, float)}[form]
+        if not isinstance(delta, accepted) or isinstance(delta, bool):
+            raise QueryError(
+                f"{spec}: the amount must be of type {spec.codec.name}, not {type(delta).__name__}"
+            )
+    if given:
+        bounds = (*_bounds(spec, form, given), *bounds)
+    return mutations.Step(spec, form, _text(spec, form, delta, "the amount"), number.default, bounds)
+
+
+def _bounds(spec: FieldSpec, form: bytes, limits: list[tuple[bytes, Any]]) -> tuple[tuple[bytes, bytes], ...]:
+    for bound, value in limits:
+        if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
+            raise QueryError(f"{spec}: {bound.decode()} must be a number, not {type(value).__name__}")
+    return tuple((bound, _text(spec, form, value, bound.decode())) for bound, value in limits)
+
+
+def _text(spec: FieldSpec, form: bytes, value: Any, what: str) -> bytes:
     """A number as text that apply.lua adds or compares."""
-    where = f"{site.name}.{spec.name}"
-    exact = isinstance(value, int | Decimal) and not isinstance(value, bool)
-    if what == "the amount":
-        accepted = {b"i": (int,), b"d": (int, Decimal), b"f": (int, float)}[kind]
-        if not isinstance(value, accepted) or isinstance(value, bool):
-            raise QueryError(f"{where}: {what} must be of type {spec.codec.name}, not {type(value).__name__}")
-    elif not exact and not isinstance(value, float):
-        raise QueryError(f"{where}: {what} must be a number, not {type(value).__name__}")
-    finite = value == value and abs(value) != float("inf")
-    if not finite:
-        raise QueryError(f"{where}: {what} must be finite")
+    if value != value or abs(value) == inf:
+        raise QueryError(f"{spec}: {what} must be finite")
     try:
-        return repr(float(value)).encode() if kind == b"f" else str(value).encode()
+        return repr(float(value)).encode() if form == b"f" else str(value).encode()
     except (OverflowError, ValueError):
-        raise QueryError(f"{where}: {what} is too large") from None
+        raise QueryError(f"{spec}: {what} is too large") from None

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, TypeVar
 
 from redisom_lite.engine.declare import declare
 from redisom_lite.engine.finding import Trace
+from redisom_lite.engine.node import Command
 from redisom_lite.engine.resp import evaluation
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.step import Applied, Change, Sending, Step, recalled
@@ -66,7 +67,7 @@ class Transaction:
         self._store = store
         self._turn = turn
         self._backend = store.backend
-        self._stack = AsyncExitStack()
+        self._lent: AbstractAsyncContextManager[Session] | None = None
         self._session: Session | None = None
         self._reading = asyncio.Lock()  # tasks of one body share its connection, and its objects
         self._ended = False
@@ -99,9 +100,10 @@ class Transaction:
         site = self._site(model)
         members = [site.member_of(pk) for pk in several(pks)]
         records = await self._read(site, members)
-        for member, record in zip(members, records, strict=True):
-            if record is not None:
-                self._renew(site, member)
+        if site.sliding:
+            for member, record in zip(members, records, strict=True):
+                if record is not None:
+                    self._renew(site, member)
         return records
 
     async def all(self, query: Query[R]) -> list[R]:
@@ -136,19 +138,18 @@ class Transaction:
 
     async def _read(self, site: Site[R], members: Sequence[bytes]) -> list[R | None]:
         self._refuse_if_ended()
-        keyspace = site.keyspace
-        keys = {keyspace.record_key(member): member for member in members}
+        keyspace, loaded = site.keyspace, self._loaded
+        keys = keyspace.record_keys(members)
         async with self._reading:
-            fresh = [key for key in keys if key not in self._loaded]
+            fresh = {key: member for key, member in zip(keys, members, strict=True) if key not in loaded}
             if fresh:
-                partitions = {keyspace.partition(keys[key]) for key in fresh}
-                reads = [(b"HMGET", key, *keyspace.names) for key in fresh]
-                for key, row in zip(
-                    fresh, await self._watch(keyspace, partitions, fresh, reads), strict=True
-                ):
-                    whole = keyspace.whole(keys[key], row)
-                    self._loaded[key] = None if whole is None else site.object(whole)
-        return [self._loaded[keyspace.record_key(member)] for member in members]
+                partitions = {keyspace.partition(member) for member in fresh.values()}
+                reads = [keyspace.reading(key) for key in fresh]
+                rows = await self._watch(keyspace, partitions, list(fresh), reads)
+                for (key, member), row in zip(fresh.items(), rows, strict=True):
+                    whole = keyspace.whole(member, row)
+                    loaded[key] = None if whole is None else site.object(whole)
+        return [loaded[key] for key in keys]
 
     def _renew(self, site: Site[Any], member: bytes) -> None:
         """Let a record that was loaded by key live its sliding lifetime from the commit, whatever is written to it."""
@@ -161,7 +162,7 @@ class Transaction:
         keyspace: Keyspace,
         partitions: Iterable[int],
         keys: Sequence[bytes],
-        reads: Sequence[tuple[bytes, ...]],
+        reads: Sequence[Command],
     ) -> list[Any]:
         """Watch keys, then read; the replies of the reads. One round trip."""
         models = [(keyspace, partition) for partition in partitions]
@@ -170,8 +171,9 @@ class Transaction:
         if self._turn is not None:
             await self._turn.come(keys)
         if self._session is None:
-            session = self._backend.transport().session(keys[0])
-            self._session = await self._stack.enter_async_context(session)
+            lent = self._backend.transport().session(keys[0])
+            self._session = await lent.__aenter__()
+            self._lent = lent
             has_script = [(b"SCRIPT", b"EXISTS", load("apply").sha)]
         else:
             has_script = []
@@ -186,7 +188,7 @@ class Transaction:
         await self._declare(new, replies[1 + len(reads) :])
         return replies[1 : 1 + len(reads)]
 
-    async def _send(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
         """Send what writes nothing: if the connection is lost, then without any effect."""
         assert self._session is not None
         try:
@@ -358,8 +360,9 @@ class Transaction:
     async def abandon(self) -> None:
         """Leave, committed or not; a connection that still watches is closed, never lent again."""
         self._ended = True
-        self._session = None
-        await self._stack.aclose()
+        self._session, lent, self._lent = None, self._lent, None
+        if lent is not None:
+            await lent.__aexit__(None, None, None)
 
 
 def _is_declared(model: tuple[Keyspace, int]) -> tuple[bytes, ...]:

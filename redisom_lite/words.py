@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Final, overload
+from typing import Final, final, overload
 
 WORD: Final = b"$%d\r\n%b\r\n"
 """One word, packed: `WORD % (len(word), word)`."""
@@ -35,6 +35,7 @@ def number(value: int) -> bytes:
     return NUMBERS[value] if value < len(NUMBERS) else packed(b"%d" % value)
 
 
+@final
 class Words(Sequence[bytes]):
     """Packed words, as many as `length`, in `pieces`; a sequence of the words, for whoever wants to look at them."""
 

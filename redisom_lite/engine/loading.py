@@ -27,7 +27,7 @@ class Loader:
 
     async def one(self, keyspace: Keyspace, member: bytes) -> Row | None:
         """The row of the record with this key; None where there is none. Redis: HMGET."""
-        command = (b"HMGET", keyspace.record_key(member), *keyspace.names)
+        command = keyspace.reading(keyspace.record_key(member))
         (row,) = await self._transport().commands((command,), retry=True)
         if isinstance(row, RedisomError):
             raise row

@@ -108,16 +108,26 @@ class Wire(asyncio.BufferedProtocol):
     def send(self, payload: bytes, want: int, deadline: float) -> asyncio.Future[Any]:
         """Queue packed commands; the future gives their replies, or fails with an error of the library."""
         future = self._loop.create_future()
-        self._waiting.append(_Call(future, payload, want, deadline))
+        call = _Call(future, payload, want, deadline)
         if deadline < self._timer_at:
             self._set_timer(deadline)
-        if not self._flush_due:
-            self._flush_due = True
-            if self._sent:
+        if not (self._sent or self._waiting or self._paused):
+            self._write(call)  # a lone caller need not wait for the turn to end
+        else:
+            self._waiting.append(call)
+            if not self._flush_due:
+                self._flush_due = True
                 self._loop.call_soon(self._flush)
-            else:
-                self._flush()  # a lone caller need not wait for the turn to end
         return future
+
+    def _write(self, call: _Call) -> None:
+        payload, call.payload = call.payload, b""
+        self._sent.append(call)
+        self._unanswered += call.size
+        try:
+            self._transport.write(payload)
+        except Exception as error:  # a transport that vanished under us says so in many ways
+            self._break(error)
 
     @property
     def clean(self) -> bool:

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from math import inf
 from typing import Any, Final, Protocol, TypeAlias
 
 from redisom_lite.engine import failure
 from redisom_lite.errors import BackendError, RedisomError
+from redisom_lite.words import Words
 
 Arg: TypeAlias = bytes | str | int
 Command: TypeAlias = Sequence[Arg]
@@ -113,12 +115,10 @@ class Lines:
         """Lend a clean line."""
         if self._closed:
             raise failure.closed(self._where)
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._permits.acquire()
-        except TimeoutError as error:
-            where = f"{self._where}: all {self._limit} connections are in use (max_connections)"
-            raise failure.timed_out(where, "none", error) from error
+        if self._permits.locked():
+            await self._wait(deadline)
+        else:
+            await self._permits.acquire()  # at once
         try:
             if self._closed:  # while this caller waited
                 raise failure.closed(self._where)
@@ -128,6 +128,14 @@ class Lines:
             raise
         self._lent.add(line)
         return line
+
+    async def _wait(self, deadline: float) -> None:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._permits.acquire()
+        except TimeoutError as error:
+            where = f"{self._where}: all {self._limit} connections are in use (max_connections)"
+            raise failure.timed_out(where, "none", error) from error
 
     def give_back(self, line: Line) -> None:
         """Take a line back; one that is not clean is closed instead of kept."""
@@ -196,15 +204,18 @@ class LineSession:
         if not commands:
             return []
         for command in commands:
-            self._note(command[0])
+            if type(command) is not Words:  # what is packed beforehand reads a record, or runs a script
+                self._note(command[0])
         seconds = self._timeout if timeout is None else timeout
         deadline = inf if seconds == inf else asyncio.get_running_loop().time() + seconds
         replies = await self._line.exchange(commands, deadline)
-        self.misled |= any(isinstance(reply, BackendError) and reply.code in _MISLED for reply in replies)
+        for reply in replies:
+            if isinstance(reply, BackendError) and reply.code in _MISLED:
+                self.misled = True
         return replies
 
     def _note(self, word: Arg) -> None:
-        name = (word.decode() if isinstance(word, bytes) else str(word)).upper()
+        name = _name(word)
         if name in _BEGINS:
             self._open = True
         elif name in _ENDS:
@@ -216,3 +227,8 @@ class LineSession:
         """Close a line that the next borrower must not see: watching, queueing, or set up otherwise."""
         if self._open or self._spoiled or self.misled:
             self._line.close()
+
+
+@lru_cache
+def _name(word: Arg) -> str:
+    return (word.decode() if isinstance(word, bytes) else str(word)).upper()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Final, cast, overload
+from typing import Any, Final, cast, final, overload
 
 import hiredis
 
@@ -23,7 +23,7 @@ _pack: Final = cast("Callable[[tuple[bytes | str | int, ...]], bytes]", hiredis.
 
 def pack(command: Sequence[bytes | str | int]) -> bytes:
     """One command as bytes. A word of another type is a TypeError."""
-    if isinstance(command, Words):
+    if type(command) is Words:
         return b"*%d\r\n%b" % (command.length, b"".join(command.pieces))
     return _pack(tuple(command))
 
@@ -32,7 +32,7 @@ def evaluation(
     head: tuple[bytes, bytes], keys: Sequence[bytes], args: Sequence[bytes | str | int]
 ) -> Sequence[bytes | str | int]:
     """The command that runs a script; `head` is EVALSHA and its digest, EVAL and its text, or FCALL and its name."""
-    if isinstance(args, Words):
+    if type(args) is Words:
         named = [WORD % (len(key), key) for key in keys]
         return Words(3 + len(keys) + args.length, [_head(*head), number(len(keys)), *named, *args.pieces])
     return (*head, len(keys), *keys, *args)
@@ -43,6 +43,7 @@ def _head(name: bytes, script: bytes) -> bytes:
     return packed(name, script)
 
 
+@final
 class OnEachKey(Sequence[Sequence[bytes]]):
     """One command on each of several keys, all other words the same: these are packed once, not once for each key."""
 
@@ -71,7 +72,7 @@ class OnEachKey(Sequence[Sequence[bytes]]):
 
 def pack_all(commands: Sequence[Sequence[bytes | str | int]]) -> bytes:
     """Commands, one after the other, as bytes."""
-    if isinstance(commands, OnEachKey):
+    if type(commands) is OnEachKey:
         return commands.packed()
     return b"".join([pack(command) for command in commands])
 

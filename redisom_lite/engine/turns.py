@@ -30,11 +30,10 @@ class Turn:
     """The place of one call, from its beginning to its end: `with Turn() as turn`."""
 
     def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
         self._number = next(_numbers)
-        self._loop = id(loop)
+        self._loop = id(asyncio.get_running_loop())
         self._claimed: set[tuple[int, bytes]] = set()
-        self._over: asyncio.Future[None] = loop.create_future()
+        self._over: asyncio.Future[None] | None = None  # made by the first who waits for it
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +44,7 @@ class Turn:
             del line[self._number]
             if not line:
                 del _claims[name]
-        if not self._over.get_loop().is_closed():  # else nobody waits any more
+        if self._over is not None and not self._over.get_loop().is_closed():  # else nobody waits any more
             self._over.set_result(None)
 
     def claim(self, keys: Iterable[bytes]) -> None:
@@ -60,10 +59,15 @@ class Turn:
         ahead = self._ahead(keys)
         while ahead:
             self.claim(keys)
-            await asyncio.wait([ahead[max(ahead)]._over], timeout=PATIENCE)
+            await asyncio.wait([ahead[max(ahead)]._end()], timeout=PATIENCE)
             before, ahead = ahead, self._ahead(keys)
             if before.keys() <= ahead.keys():
                 return
+
+    def _end(self) -> asyncio.Future[None]:
+        if self._over is None:
+            self._over = asyncio.get_running_loop().create_future()
+        return self._over
 
     def _ahead(self, keys: Sequence[bytes]) -> dict[int, Turn]:
         """The earlier calls that claim one of these keys."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha1
+from typing import Final
 
 from redisom_lite import keys
 from redisom_lite.codec.scalars import INT
 from redisom_lite.schema.model_schema import FieldSpec, Kind, ModelSchema
-from redisom_lite.words import Words, packed
+from redisom_lite.words import Words, packed, slotted
+
+_HMGET: Final = slotted(b"HMGET")
 
 
 class Keyspace:
@@ -77,6 +80,14 @@ class Keyspace:
         """The hash fields of a record, in row order, then `_null` and the version where there is one."""
         reserved = (b"_null", b"_v") if self.schema.versioned else (b"_null",)
         return (*(spec.name.encode() for spec in self.schema.fields), *reserved)
+
+    def reading(self, record_key: bytes) -> Words:
+        """HMGET of a record's row by its key."""
+        return Words(2 + len(self.names), [_HMGET % (len(record_key), record_key), self._packed_names])
+
+    @cached_property
+    def _packed_names(self) -> bytes:
+        return packed(*self.names)
 
     def names_of(self, specs: Iterable[FieldSpec]) -> tuple[bytes, ...]:
         """The hash fields that tell the values of these fields, and whether there is a record at all."""

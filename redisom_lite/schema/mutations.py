@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from redisom_lite.codec.structure import JsonCodec
@@ -144,7 +145,7 @@ def change(
 ) -> Mutation:
     """Write some fields of a record that exists. `guard` is a compiled program (see `plan.program`)."""
     encode = encoder(schema)
-    start = Words.of((_expected(version), lifetime, *_guarded(guard)))
+    start = _opening(_expected(version), lifetime, *_guarded(guard))
     (claims, items, _), (fields, nulls) = encode.entries(values, row, specs), encode.stored(row, specs)
     return Mutation(b"set", member, joined((start, claims, fields, _counted(nulls), items)))
 
@@ -162,18 +163,24 @@ def _counted(words: Sequence[bytes]) -> Words:
     return Words(1 + len(words), [number(len(words)), packed(*words)]) if words else NOTHING
 
 
+@lru_cache(maxsize=256)
+def _opening(*words: bytes) -> Words:
+    """What a mutation begins with: these words are few, and the same again and again."""
+    return Words.of(words)
+
+
 def _guarded(program: Sequence[bytes]) -> Sequence[bytes]:
     return NO_GUARD if program[0] == b"0" else (b"%d" % len(program), *program)
 
 
 def remove(member: bytes, *, version: int | None = None, guard: Sequence[bytes] = NO_GUARD) -> Mutation:
     """Delete a record; its result is 1 if there was one."""
-    return Mutation(b"del", member, Words.of((_expected(version), *_guarded(guard))))
+    return Mutation(b"del", member, _opening(_expected(version), *_guarded(guard)))
 
 
 def live(member: bytes, lifetime: bytes, *, guard: Sequence[bytes] = NO_GUARD) -> Mutation:
     """Change a record's lifetime; its result is what remains in ms, -1 for no limit, -2 for a failed guard."""
-    return Mutation(b"life", member, Words.of((lifetime, *_guarded(guard))))
+    return Mutation(b"life", member, _opening(lifetime, *_guarded(guard)))
 
 
 @dataclass(frozen=True, slots=True)
