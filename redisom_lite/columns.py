@@ -89,9 +89,8 @@ class Column(Generic[V]):
         """Check and encode one operand. The messages of a codec name types and never hold a value."""
         if value is None:
             raise QueryError(f"{self!r} cannot be compared with None here: use {self!r}.is_none()")
-        codec = self.field.member or self.field.codec
         try:
-            return encode(codec.operand(value))
+            return encode(value)
         except (TypeError, ValueError) as error:
             raise QueryError(f"{self!r} cannot be compared with this value: {error}") from error
 
@@ -233,7 +232,9 @@ class _TokenColumn(_NullableColumn[V]):
     __slots__ = ()
 
     def __eq__(self, other: V | None) -> Condition:  # type: ignore[override]
-        return self.in_((other,))
+        if other is None:
+            return self.is_none()
+        return HasToken(self.field, (self._encoded(self.field.codec.token, other),))
 
     def __ne__(self, other: V | None) -> Condition:  # type: ignore[override]
         return Not(self == other)
@@ -320,7 +321,9 @@ class KeyColumn(_OrderedColumn[V]):
     declared = "Key"
 
     def __eq__(self, other: V | None) -> Condition:  # type: ignore[override]
-        return self.in_(() if other is None else (other,))
+        if other is None:
+            return Or(())
+        return KeyIn(self.field, (self._encoded(self.field.codec.member, other),))
 
     def __ne__(self, other: V | None) -> Condition:  # type: ignore[override]
         return Not(self == other)

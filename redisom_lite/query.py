@@ -76,10 +76,10 @@ class Query(Generic[M]):
 
     def where(self, *conditions: Condition) -> Query[M]:
         """Require these conditions too."""
-        schema = self._select.schema
+        schema, where, order, limit, offset = self._select
         for condition in conditions:
             check_condition(schema, condition)
-        return self._with(where=(*self._select.where, *conditions))
+        return Query(self._source, Selection(schema, (*where, *conditions), order, limit, offset))
 
     def order_by(self, *terms: Term | Column[Any]) -> Query[M]:
         """Order by these terms, the first first; replaces an earlier order.
@@ -87,22 +87,22 @@ class Query(Generic[M]):
         A bare column is ascending. `None` sorts last in either direction; ties break by key in the direction of the
         last term.
         """
-        order = [_term(self._select.schema, term) for term in terms]
-        keys = [place for place, term in enumerate(order) if term.field is self._select.schema.key]
-        return self._with(
-            order=tuple(order[: keys[0] + 1] if keys else order)
-        )  # behind a key nothing is left to order
+        schema, where, _, limit, offset = self._select
+        order = tuple([_term(schema, term) for term in terms])
+        for place, term in enumerate(order, start=1):
+            if term.field is schema.key:
+                order = order[:place]  # behind a key nothing is left to order
+                break
+        return Query(self._source, Selection(schema, where, order, limit, offset))
 
     def limit(self, n: int) -> Query[M]:
         """At most the first `n` records, `n` from 0."""
-        return self._with(limit=_count("limit", n))
+        schema, where, order, _, offset = self._select
+        return Query(self._source, Selection(schema, where, order, _count("limit", n), offset))
 
     def offset(self, n: int) -> Query[M]:
         """Leave out the first `n` records, `n` from 0. For pages, `page` neither skips nor repeats."""
-        return self._with(offset=_count("offset", n))
-
-    def _with(self, **changes: Any) -> Query[M]:
-        return Query(self._source, self._select._replace(**changes))
+        return Query(self._source, self._select._replace(offset=_count("offset", n)))
 
     # Running.
 
@@ -147,10 +147,11 @@ class Query(Generic[M]):
     async def count(self) -> int:
         """How many records; `limit` and `offset` are respected. Reads no record."""
         site = self._site()
-        total = await site.store.backend.reader.count(_reading(site, self._select._replace(order=())))
+        schema, where, _, limit, offset = self._select
+        total = await site.store.backend.reader.count(_reading(site, Selection(schema, where)))
         await site.store.backend.tidy()
-        total = max(0, total - self._select.offset)
-        return total if self._select.limit is None else min(total, self._select.limit)
+        total = max(0, total - offset)
+        return total if limit is None else min(total, limit)
 
     async def exists(self) -> bool:
         """Whether there is any record. Reads none."""
@@ -159,7 +160,7 @@ class Query(Generic[M]):
         if self._select.limit == 0:
             return False
         site = self._site()
-        found = await site.store.backend.reader.any(_reading(site, self._select._replace(order=())))
+        found = await site.store.backend.reader.any(_reading(site, Selection(*self._select[:2])))
         await site.store.backend.tidy()
         return found
 
@@ -318,7 +319,7 @@ class Query(Generic[M]):
 
     def _at_most(self, n: int) -> Query[M]:
         limit = self._select.limit
-        return self._with(limit=n if limit is None else min(limit, n))
+        return self.limit(n if limit is None else min(limit, n))
 
     async def _behind(self, after: After | None, limit: int, offset: int) -> list[tuple[M, After]]:
         site = self._site()
@@ -370,11 +371,11 @@ def _text(spec: FieldSpec, row: Row, state: State | None) -> bytes | None:
 def check_condition(schema: ModelSchema, condition: object) -> None:
     """Refuse what is no condition, and conditions on another model's columns."""
     match condition:
-        case And(items) | Or(items):
-            for item in items:
+        case And() | Or():
+            for item in condition.items:
                 check_condition(schema, item)
-        case Not(item):
-            check_condition(schema, item)
+        case Not():
+            check_condition(schema, condition.item)
         case Condition():
             _check_field(schema, condition.field)  # type: ignore[attr-defined]  # every leaf has one
         case bool():

@@ -45,7 +45,11 @@ class Score:
     @property
     def decimal(self) -> bytes:
         """The value in decimal sort form, exact or not: it decides where scores tie."""
-        return self.exact if self.exact is not None else sort_form(self.value)
+        if self.exact is not None:
+            return self.exact
+        if self.text.isdigit() and self.number:  # as most are: the digits are there
+            return b"+%d:%b" % (len(self.text), self.text.rstrip(b"0"))
+        return sort_form(self.value)
 
 
 def score_of(value: Number) -> Score:
@@ -53,6 +57,8 @@ def score_of(value: Number) -> Score:
 
     A float is taken for the decimal number its repr shows.
     """
+    if type(value) is int and -_SAFE < value < _SAFE:  # as most are
+        return Score(b"%d" % value, float(value), None, value)
     if is_nan(value):
         raise ValueError("NaN has no order: it cannot be indexed or compared")
     number = _double(value)
