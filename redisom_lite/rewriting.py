@@ -7,8 +7,8 @@ also when the change moves it along the index that is walked.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from pydantic import ValidationError
@@ -16,8 +16,11 @@ from pydantic_core import CoreConfig, CoreSchema, ErrorDetails, InitErrorDetails
 
 from redisom_lite.engine.reading import Reading
 from redisom_lite.errors import QueryError
-from redisom_lite.plan.planner import Selection, guard
-from redisom_lite.plan.prepared import prepare
+from redisom_lite.plan.expression import And, Condition
+from redisom_lite.plan.planner import Selection, guard_clauses
+from redisom_lite.plan.prepared import Prepared, prepare
+from redisom_lite.plan.program import program
+from redisom_lite.plan.slicing import LONGEST, is_cut, lists_keys, narrowed, slices
 from redisom_lite.saving import key_changed
 from redisom_lite.schema import lifetime as lifetimes, mutations
 from redisom_lite.schema.lifetime import Lifetime
@@ -27,7 +30,8 @@ from redisom_lite.site import Site
 
 _WORDS: Final = 4000
 
-Change = Callable[[bytes], Mutation]
+Change = Callable[[Sequence[bytes]], Mutation]
+"""From a guard's program to what is done to every record, of no record yet."""
 
 
 async def update(site: Site[Any], selection: Selection, changes: Mapping[str, Any]) -> int:
@@ -35,54 +39,93 @@ async def update(site: Site[Any], selection: Selection, changes: Mapping[str, An
     schema, values = site.schema, _validated(site, changes)
     specs = [schema.by_name[name] for name in changes]
     every = dict.fromkeys(schema.by_name) | values
-    row = mutations.encode_row(schema, every)
-    condition, lifetime = guard(selection.where), site.lifetime(None)
-    template = mutations.change(schema, b"", specs, every, row, lifetime=lifetime, guard=condition)
-    return await _apply(site, selection, lambda member: replace(template, member=member))
+    row, lifetime = mutations.encode_row(schema, every), site.lifetime(None)
+
+    def change(guard: Sequence[bytes]) -> Mutation:
+        return mutations.change(schema, b"", specs, every, row, lifetime=lifetime, guard=guard)
+
+    return await _apply(site, selection, change)
 
 
 async def delete(site: Site[Any], selection: Selection) -> int:
     """See `Query.delete`."""
-    condition = guard(selection.where)
-    return await _apply(site, selection, lambda member: mutations.remove(member, guard=condition))
+    return await _apply(site, selection, lambda guard: mutations.remove(b"", guard=guard))
 
 
 async def expire(site: Site[Any], selection: Selection, ttl: Lifetime) -> int:
     """See `Query.expire`."""
-    condition = guard(selection.where)
     lifetime = lifetimes.exactly(lifetimes.milliseconds(ttl, f"{site.name}: a lifetime"))
-    return await _apply(site, selection, lambda member: mutations.live(member, lifetime, guard=condition))
+    return await _apply(site, selection, lambda guard: mutations.live(b"", lifetime, guard=guard))
 
 
 async def _apply(site: Site[Any], selection: Selection, change: Change) -> int:
-    changed = 0
-    words = max(1, len(change(b"").args))
-    step = max(1, min(site.schema.step, _WORDS // words))
+    changed, others = 0, change(mutations.SAME)
+    step = max(1, min(site.schema.step, _WORDS // len(others.args)))
     async for run in runs(site, selection):
-        for first in range(0, len(run), step):
-            part = [(site.keyspace, change(member)) for member in run[first : first + step]]
-            applied = await site.store.backend.writer.apply(part)
-            changed += sum(result > 0 for result in applied.results)
+        left = run.members
+        for guard in run.guards:
+            members, left = left, list[bytes]()
+            for first in range(0, len(members), step):
+                part = members[first : first + step]
+                guarded = change(guard.program(part))
+                changes = [(site.keyspace, replace(guarded, member=part[0]))]
+                changes += [(site.keyspace, replace(others, member=member)) for member in part[1:]]
+                applied = await site.store.backend.writer.apply(changes)
+                left += [member for member, done in zip(part, applied.results, strict=True) if done <= 0]
+            changed += len(members) - len(left)
     await site.store.backend.tidy()
     return changed
 
 
-async def runs(site: Site[Any], selection: Selection) -> AsyncGenerator[list[bytes]]:
-    """The keys to change, each once, those of a run in one partition."""
+class Guard:
+    """A selection's conditions, as a write tests them once more."""
+
+    def __init__(self, where: tuple[Condition, ...]) -> None:
+        self._clauses = guard_clauses(where)
+        self._listing = any(map(lists_keys, self._clauses))
+        self._program = () if self._listing else program(And(self._clauses))
+
+    def program(self, members: Sequence[bytes]) -> Sequence[bytes]:
+        """For these records: a condition that lists keys lists no others."""
+        if not self._listing:
+            return self._program
+        known = frozenset(members)
+        return program(And(tuple([narrowed(clause, known) for clause in self._clauses])))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Keys of records in one partition, and their guards: one that fails the first is tried with the next.
+
+    The last says all that the query does. Where that lists thousands of values, the first is that of the slice that
+    found the records, which a record fails that has changed since, or is gone.
+    """
+
+    members: list[bytes]
+    guards: tuple[Guard, ...]
+
+
+async def runs(site: Site[Any], selection: Selection) -> AsyncGenerator[Run]:
+    """The keys to change, each once."""
     reader, prepared = site.store.backend.reader, prepare(selection)
+    whole = Guard(selection.where)
+    cut = is_cut(prepared) and len(whole.program(())) > LONGEST  # a list of keys is in no guard
     if selection.limit is not None or selection.offset:
         members = await reader.members(site.keyspace, prepared)
+        parts = [Guard(part.selection.where) for part in slices(prepared)] if cut else []
         groups: dict[int, list[bytes]] = {}
         for member in members:
             groups.setdefault(site.keyspace.partition(member), []).append(member)
         for group in groups.values():
-            yield group
+            yield Run(group, (*parts, whole))
         return
-    done = set[bytes]()
-    async for members in reader.runs(Reading(site.keyspace, prepared)):
-        fresh = [member for member in dict.fromkeys(members) if member not in done]
+    done, guards = set[bytes](), dict[Prepared, Guard]()
+    async for query, found in reader.runs(Reading(site.keyspace, prepared)):
+        fresh = [member for member in dict.fromkeys(found) if member not in done]
         done.update(fresh)
-        yield fresh
+        if cut and query not in guards:
+            guards = {query: Guard(query.selection.where)}
+        yield Run(fresh, (guards[query], whole) if cut else (whole,))
 
 
 def _validated(site: Site[Any], changes: Mapping[str, Any]) -> dict[str, Any]:

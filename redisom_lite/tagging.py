@@ -13,8 +13,8 @@ from pydantic_core import SchemaValidator
 
 from redisom_lite.engine.picking import pick
 from redisom_lite.errors import QueryError
-from redisom_lite.plan.planner import Selection, guard
-from redisom_lite.rewriting import checked, refuse_frozen, runs, validator
+from redisom_lite.plan.planner import Selection
+from redisom_lite.rewriting import Guard, checked, refuse_frozen, runs, validator
 from redisom_lite.schema import mutations
 from redisom_lite.schema.model_schema import FieldSpec
 from redisom_lite.schema.mutations import Mutation
@@ -38,11 +38,16 @@ async def retag(
     site: Site[Any], selection: Selection, spec: FieldSpec, tags: Sequence[Any], change: Change
 ) -> int:
     """See `Query.add_tags` and `Query.remove_tags`."""
-    retagging = _Retagging(site, selection, spec, _checked_tags(spec, tags), change)
+    retagging = _Retagging(site, spec, _checked_tags(spec, tags), change)
     changed = 0
     async for run in runs(site, selection):
-        for first in range(0, len(run), site.schema.step):
-            changed += await retagging.step(run[first : first + site.schema.step])
+        left = run.members
+        for guard in run.guards:
+            members, left = left, list[bytes]()
+            for first in range(0, len(members), site.schema.step):
+                done, refused = await retagging.step(members[first : first + site.schema.step], guard)
+                changed += done
+                left += refused
     await site.store.backend.tidy()
     return changed
 
@@ -57,30 +62,30 @@ def _checked_tags(spec: FieldSpec, tags: Iterable[Any]) -> list[Any]:
 
 
 class _Retagging:
-    def __init__(
-        self, site: Site[Any], selection: Selection, spec: FieldSpec, tags: list[Any], change: Change
-    ) -> None:
+    def __init__(self, site: Site[Any], spec: FieldSpec, tags: list[Any], change: Change) -> None:
         self._site, self._spec, self._tags, self._change = site, spec, tags, change
-        self._guard = guard(selection.where)
         refuse_frozen(site.model, (spec.name,))
         self._validator: SchemaValidator = validator(site.model, (spec.name,))
 
-    async def step(self, members: list[bytes]) -> int:
-        """Retag the records with these keys; how many were changed."""
+    async def step(self, members: list[bytes], guard: Guard) -> tuple[int, list[bytes]]:
+        """Retag the records with these keys; how many were changed, and those that the guard refused."""
         backend, keyspace = self._site.store.backend, self._site.keyspace
-        changed, left = 0, members
+        changed, left, refused = 0, members, list[bytes]()
         while left:
             rows = await backend.reader.load(keyspace, left)
-            swaps = [
-                swap for member, row in zip(left, rows, strict=True) if (swap := self._swap(member, row))
-            ]
+            swaps: list[Mutation] = []
+            for member, row in zip(left, rows, strict=True):
+                swap = self._swap(member, row, mutations.SAME if swaps else guard.program(left))
+                if swap is not None:
+                    swaps.append(swap)
             applied = await backend.writer.apply([(keyspace, swap) for swap in swaps]) if swaps else None
             results: Sequence[int] = applied.results if applied else ()
             changed += sum(result > 0 for result in results)
             left = [swap.member for swap, result in zip(swaps, results, strict=True) if result < 0]
-        return changed
+            refused += [swap.member for swap, result in zip(swaps, results, strict=True) if result == 0]
+        return changed, refused
 
-    def _swap(self, member: bytes, row: list[bytes | None] | None) -> Mutation | None:
+    def _swap(self, member: bytes, row: list[bytes | None] | None, guard: Sequence[bytes]) -> Mutation | None:
         """What is to be written over a row; None when there is nothing to change."""
         site, spec = self._site, self._spec
         if row is None:
@@ -93,6 +98,6 @@ class _Retagging:
         every = dict.fromkeys(site.schema.by_name) | checked(site, self._validator, {spec.name: wanted})
         stored = mutations.encode_row(site.schema, every)
         written = mutations.change(
-            site.schema, member, [spec], every, stored, lifetime=site.lifetime(None), guard=self._guard
+            site.schema, member, [spec], every, stored, lifetime=site.lifetime(None), guard=guard
         )
         return mutations.swap(spec, row[spec.position], written)

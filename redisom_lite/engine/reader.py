@@ -111,15 +111,18 @@ class Reader(Sorter):
 
         return any(await on_partitions(reading.keyspace, one))
 
-    async def runs(self, reading: Reading) -> AsyncGenerator[list[bytes]]:
-        """The keys of all records a plan's conditions select, in runs of no order; a key may come up twice."""
+    async def runs(self, reading: Reading) -> AsyncGenerator[tuple[Prepared, list[bytes]]]:
+        """The keys of all records a plan's conditions select, in runs of no order; a key may come up twice.
+
+        Each with the query that found them: this one, or a slice of it.
+        """
         if reading.query.statement.impossible:
             return
         for partition in range(len(reading.keyspace.bases)):
             for part in reading.slices(partition):
                 search = Search(reading.keyspace, partition, part.query, mode=b"keys", ordered=False)
                 async for reply in self._finder.run(search, reading.trace):
-                    yield reply.members
+                    yield part.query, reply.members
 
     async def tally(self, reading: Reading, specs: Sequence[FieldSpec]) -> Counter[tuple[bytes | None, ...]]:
         """How often each combination of these fields' keys (see find.lua, `wanted`) occurs in what a plan selects."""

@@ -342,4 +342,9 @@ def guard(where: tuple[Condition, ...]) -> list[bytes]:
     Never empty, for a guard also says that a record which has gone is no failure; conditions on the key cannot cease
     to hold and are left out.
     """
-    return program(And(tuple(clause for clause in normalize(And(where)) if not isinstance(clause, KeyIn))))
+    return program(And(guard_clauses(where)))
+
+
+def guard_clauses(where: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    """What a guard tests."""
+    return tuple(clause for clause in normalize(And(where)) if not isinstance(clause, KeyIn))

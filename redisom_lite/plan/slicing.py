@@ -12,13 +12,14 @@ from itertools import product
 from math import ceil
 from typing import Final, TypeVar
 
-from redisom_lite.plan.expression import Condition, HasToken, KeyIn, NumberIn, TextIn
+from redisom_lite.plan.expression import And, Condition, HasToken, KeyIn, Not, NumberIn, Or, TextIn
 from redisom_lite.plan.prepared import Prepared, prepare
 
 T = TypeVar("T")
 
 LONGEST: Final = 3000
 """How many words of one list a call may carry; of a number there are three."""
+_FEW: Final = 50
 
 
 def is_cut(query: Prepared) -> bool:
@@ -55,6 +56,34 @@ def slice_count(clauses: Iterable[Condition]) -> int:
     for clause in clauses:
         count *= len(_parts(clause))
     return count
+
+
+def lists_keys(condition: Condition) -> bool:
+    """Whether a condition lists so many keys that it is worth narrowing."""
+    match condition:
+        case And(items) | Or(items):
+            return any(map(lists_keys, items))
+        case Not(item):
+            return lists_keys(item)
+        case KeyIn(_, members):
+            return len(members) > _FEW
+        case _:
+            return False
+
+
+def narrowed(condition: Condition, members: frozenset[bytes]) -> Condition:
+    """What a condition says of these records: of the keys it lists, only theirs matter."""
+    match condition:
+        case And(items):
+            return And(tuple([narrowed(item, members) for item in items]))
+        case Or(items):
+            return Or(tuple([narrowed(item, members) for item in items]))
+        case Not(item):
+            return Not(narrowed(item, members))
+        case KeyIn(field, listed):
+            return KeyIn(field, tuple(filter(members.__contains__, listed)))
+        case _:
+            return condition
 
 
 def _parts(clause: Condition) -> Sequence[Condition]:

@@ -37,6 +37,8 @@ __all__ = [
 
 NO_GUARD: Final = (b"0",)
 """A program without instructions."""
+SAME: Final = (b"=",)
+"""The program of the mutation before it in its step."""
 NEVER: Final = (b"1", b"O")
 """A program that no record satisfies."""
 

@@ -40,6 +40,7 @@ local sorted, sets, hashes  -- key -> member -> score|false, true|false, value|f
 local sizes, listings       -- key -> entries before the step; tag key -> {:v: key, token, text}
 local records, opened, owners, swept -- by KEYS position; in order; by model base and member; overdue ones, in order
 local mending               -- whether the listings of tags cannot be trusted
+local guarded_from, guarded_to -- where the last guard stands
 local claims, current       -- unique values wanted, judged at the end; the mutation at work
 local results, failures, refused, plain
 
@@ -77,8 +78,13 @@ local function library()
     satisfied = function(words, model, member, from)
       if ARGV ~= words then forget_keys() end
       begin(words)
-      cursor = from - 1
-      return evaluate(parse_program(model.base), { member }, model.base, model.int_keys)[1]
+      local guard = model.guards[from]
+      if not guard then
+        cursor = from - 1
+        guard = parse_program(model.base)
+        model.guards[from] = guard
+      end
+      return evaluate(guard, { member }, model.base, model.int_keys)[1]
     end,
     record_key = record_key, number = number,
     decimal_sum = decimal_sum, decimal_bound = decimal_bound, decimal_form = decimal_form,
@@ -90,7 +96,7 @@ local function take_model(first, count)
   local base = take()
   local model = { base = base, writer = take(), int_keys = take() == '1', evictable = take() == '1',
     versioned = take() == '1', sweep = take_number(), first = first, count = count, composites = {},
-    registry = base .. ':k', due = base .. ':due', memo = base .. ':memo', names = {}, scores = {}, tags = {}, fading = {} }
+    registry = base .. ':k', due = base .. ':due', memo = base .. ':memo', names = {}, scores = {}, tags = {}, fading = {}, guards = {} }
   model.numbers_from, model.numbers_to = take_words()
   for c = 1, take_number() do
     local composite = { tag = take(), range = take() }
@@ -116,6 +122,7 @@ local function begin(keys, args)
   end
   members_at = at
   at = at + declared
+  guarded_from, guarded_to = 1, 0
   operations = models[1].base .. ':op'
   sorted, sets, hashes, sizes, listings = {}, {}, {}, {}, {}
   records, opened, owners, swept = {}, {}, {}, {}
@@ -673,13 +680,20 @@ local function field_of(record, name)
   end
   return call('HGET', record.key, name)
 end
+-- A guard is a program, or the word `=`: that of the mutation before, which it is parsed for once.
+local function take_guard()
+  local from, to = take_words()
+  if from ~= to or ARGV[from] ~= '=' then guarded_from, guarded_to = from, to end
+  return guarded_from, guarded_to
+end
+
 -- set model record version ttl | guard: n word... | claims | fields | nulls: n name... | items
--- version '' or the one the writer read; guard no words, or a program the record must satisfy (else result 0).
+-- version '' or the one the writer read; guard: no words, or what the record must satisfy (else result 0).
 -- swap model record name text | as in set, of which it is one that also requires that the field's text is still this
 -- ('' for none): else result -1, and 0 for a record that is gone.
 local function write_fields(model, position, name, text)
   local version, ttl = take(), take()
-  local guard_from, guard_to = take_words()
+  local guard_from, guard_to = take_guard()
   local claims_from, claims_to = take_words()
   local fields_from, fields_to = take_words()
   local nulls_from, nulls_to = take_words()
@@ -823,7 +837,7 @@ end
 -- del model record version | guard; result 1 if there was a live record
 function mutate.del(model)
   local position, version = take_number(), take()
-  local guard_from, guard_to = take_words()
+  local guard_from, guard_to = take_guard()
   local record = open_record(model, position)
   if not record.live and not record.registered and not record.stored then
     if parts_of(record)[1] then erase(record) end -- what is left of a record that another program deleted
@@ -839,7 +853,7 @@ end
 -- life model record ttl | guard; result: the deadline's distance in ms, -1 for none
 function mutate.life(model)
   local position, ttl = take_number(), take()
-  local guard_from, guard_to = take_words()
+  local guard_from, guard_to = take_guard()
   local record = open_record(model, position)
   if not record.live then
     if guard_from <= guard_to then return -2 end
