@@ -86,7 +86,7 @@ local function start()
   now_text = format('%.0f', now)
   overdue = redis.call('ZCOUNT', due, '-inf', '(' .. now_text)
   started = has_clock and processor() * 1000 or clock[1] % 100000 * 1000 + clock[2] / 1000
-  total, seen = size.A(), {}
+  total, seen = redis.call('ZCARD', registry), {}
   members_out, keys_out, rows_out, doubtful = {}, {}, {}, {}
   examined, skipped, more, found = 0, 0, 0, 0
   at_score, at_member, at_read, at_scan = '', '', 1, ''
@@ -247,9 +247,18 @@ local function read_rows()
   end
 end
 
+local function read_scores()
+  local key = number_key(base, order.field)
+  in_runs(members_out, 1000, function(from, to)
+    local scores = redis.call('ZMSCORE', key, unpack(members_out, from, to))
+    for m = from, to do keys_out[m] = scores[m - from + 1] end
+  end)
+end
+
 local function answer()
   local tail = 0
   if with_rows then read_rows() end
+  if with_rows and strategy == 'W' and order.kind == 'z' then read_scores() end
   if (order.kind == 'z' or order.kind == 'l') and (strategy ~= 'S' or path.valued) then
     tail = order.field == '@due' and size.A() - redis.call('ZCARD', due)
       or redis.call('SCARD', base .. ':t:' .. order.field .. ':%')
@@ -463,7 +472,8 @@ end
 local function walk()
   local score, member = '', ''
   if going_on then score, member = resume.score, resume.member elseif after then score, member = after.score, after.member end
-  local next_members, position = open_read[path.reads[1].op](path.reads[1], order.descending, score, member, '')
+  local bare = with_rows and order.kind == 'z'
+  local next_members, position = open_read[path.reads[1].op](path.reads[1], order.descending, score, member, '', bare)
   local run = going_on and LEAST or 1.3 * needed / selectivity(path) + 8
   run = math.min(budget, 250, math.max(needed, math.ceil(run)))
   local last_score
@@ -491,7 +501,9 @@ local function walk()
     end
     if mode == 'keys' then emit_keys(batch) end
     if full or (found >= limit and not (ties and scores)) then return end
-    run = fitting(math.min(budget, 250, run * 2))
+    local had, next_run = found + skipped, run * 2
+    if had > 0 and had < needed then next_run = math.ceil(1.3 * (needed - had) * examined / had) + 8 end
+    run = fitting(math.min(budget, 250, next_run))
     if run == 0 or (mode == 'rows' and found >= most) then
       more = found >= limit and 2 or 1
       at_score, at_member = position()

@@ -1,5 +1,5 @@
 -- Index reads: how many entries one has, and its members a run at a time, from a place where an earlier call stopped.
--- Included by find.lua, after match.lua; needs `base` and `registry`.
+-- Included by find.lua, after match.lua; needs `base`, `registry` and `total`.
 
 -- Bounds whose ties need the real value are read closed and tested again.
 local function needs_test(i)
@@ -38,7 +38,7 @@ size.N, size.M, size.S = sampled, sampled, sampled
 function size.L(i) return redis.call('ZLEXCOUNT', i.key, i.min, i.max) end
 function size.U(i) return i.count end
 function size.K(i) return i.count end
-function size.A() return redis.call('ZCARD', registry) end
+function size.A() return total end
 function size.O() return 0 end
 
 -- The number of entries at or before (score, member), and whether the member still is at that score. In a tie block a
@@ -57,12 +57,20 @@ end
 -- A source is two functions. next(n): up to n members, their scores (or text entries) where the index has them, and how
 -- many entries were examined; nothing at the end. position(): score, member, scan, from which a later call goes on.
 
--- `member` '' stands before, '\255' after every member of that score.
-local function number_source(i, descending, score, member)
+-- `member` '' stands before, '\255' after every member of that score. A `bare` source gives no scores: texts made of
+-- numbers are half of what it costs to read an entry.
+local FAR = 1000 -- entries: to skip more, seeking is quicker
+local function number_source(i, descending, score, member, bare)
   local low, high, closed = score_bounds(i)
+  local stride = (closed or not bare) and 2 or 1
+  local passed = not score and 0 -- entries read from the beginning
   local first, last -- ranks still to read, ascending; known once there is a place to go on from
+  local function place()
+    if member and not score then score = redis.call('ZSCORE', i.key, member) end
+    return score or '', member or '', ''
+  end
   local function seek()
-    local rank, there = rank_after(i.key, score, member)
+    local rank, there = rank_after(i.key, place())
     first = redis.call('ZCARD', i.key) - redis.call('ZCOUNT', i.key, low, '+inf')
     last = redis.call('ZCOUNT', i.key, '-inf', high) - 1
     if descending then
@@ -72,30 +80,36 @@ local function number_source(i, descending, score, member)
     end
   end
   local function read(n)
-    if not score then
-      if descending then return redis.call('ZREVRANGEBYSCORE', i.key, high, low, 'WITHSCORES', 'LIMIT', 0, n) end
-      return redis.call('ZRANGEBYSCORE', i.key, low, high, 'WITHSCORES', 'LIMIT', 0, n)
+    if passed and passed <= FAR then
+      local from = passed
+      passed = from + n
+      if descending then
+        if stride == 1 then return redis.call('ZREVRANGEBYSCORE', i.key, high, low, 'LIMIT', from, n) end
+        return redis.call('ZREVRANGEBYSCORE', i.key, high, low, 'WITHSCORES', 'LIMIT', from, n)
+      end
+      if stride == 1 then return redis.call('ZRANGEBYSCORE', i.key, low, high, 'LIMIT', from, n) end
+      return redis.call('ZRANGEBYSCORE', i.key, low, high, 'WITHSCORES', 'LIMIT', from, n)
     end
     if not first then seek() end
     if first > last then return {} end
-    local flat
+    local from, to, by_rank = first, math.min(first + n - 1, last), 'ZRANGE'
     if descending then
-      flat = redis.call('ZRANGE', i.key, math.max(first, last - n + 1), last, 'WITHSCORES')
-      last = last - #flat / 2
-      local count = #flat
-      for f = 1, count / 2, 2 do
-        flat[f], flat[count - f] = flat[count - f], flat[f]
-        flat[f + 1], flat[count - f + 1] = flat[count - f + 1], flat[f + 1]
-      end
+      local count = redis.call('ZCARD', i.key)
+      from, to, by_rank = count - 1 - last, count - 1 - math.max(first, last - n + 1), 'ZREVRANGE'
+      last = math.max(first, last - n + 1) - 1
     else
-      flat = redis.call('ZRANGE', i.key, first, math.min(first + n - 1, last), 'WITHSCORES')
-      first = first + #flat / 2
+      first = to + 1
     end
-    return flat
+    if stride == 1 then return redis.call(by_rank, i.key, from, to) end
+    return redis.call(by_rank, i.key, from, to, 'WITHSCORES')
   end
   return function(n)
     local flat = read(n)
     if #flat == 0 then return nil end
+    if stride == 1 then
+      member, score = flat[#flat], nil
+      return flat, nil, #flat
+    end
     local members, scores, kept = {}, {}, 0
     member, score = flat[#flat - 1], flat[#flat]
     for f = 1, #flat, 2 do
@@ -105,7 +119,7 @@ local function number_source(i, descending, score, member)
       end
     end
     return members, scores, #flat / 2
-  end, function() return score or '', member or '', '' end
+  end, place
 end
 
 local function lex_source(key, min, max, descending, form, plain)
@@ -226,8 +240,8 @@ local function set_source(i, scan)
 end
 
 local open_read = {}
-function open_read.Z(i, descending, score, member)
-  return number_source(i, descending, score ~= '' and score or nil, member)
+function open_read.Z(i, descending, score, member, _, bare)
+  return number_source(i, descending, score ~= '' and score or nil, score ~= '' and member, bare)
 end
 open_read.C = open_read.Z
 function open_read.N(i, descending, score, member)
