@@ -1,0 +1,127 @@
+-- What goes into the reply: rows, keys, tallies. Included by find.lua, after choice.lua.
+
+local function emit_row(member, key)
+  members_out[#members_out + 1] = member
+  keys_out[#members_out] = key or ''
+end
+local function read_rows()
+  if mode == 'few' and #members_out > most then return end
+  for m = 1, #members_out do
+    local row = redis.call('HMGET', record_key(base, int_keys, members_out[m]), unpack(fields))
+    if order.field == '@due' then row[#row + 1] = redis.call('ZSCORE', due, members_out[m]) end
+    rows_out[m] = row
+  end
+end
+
+local function read_scores()
+  local key = number_key(base, order.field)
+  in_runs(members_out, 1000, function(from, to)
+    local scores = redis.call('ZMSCORE', key, unpack(members_out, from, to))
+    for m = from, to do keys_out[m] = scores[m - from + 1] end
+  end)
+end
+
+local function answer()
+  local tail = 0
+  if with_rows then read_rows() end
+  if with_rows and strategy == 'W' and order.kind == 'z' then read_scores() end
+  if (order.kind == 'z' or order.kind == 'l') and (strategy ~= 'S' or path.valued) then
+    tail = order.field == '@due' and size.A() - redis.call('ZCARD', due)
+      or redis.call('SCARD', base .. ':t:' .. order.field .. ':%')
+  end
+  local head = { strategy, chosen, examined, skipped, more, at_score, at_member, at_read, at_scan, overdue, tail, found, total }
+  return { 'R', head, members_out, keys_out, rows_out, doubtful }
+end
+
+local function check_there(members)
+  local gone = {}
+  for m = 1, #members do
+    if redis.call('EXISTS', record_key(base, int_keys, members[m])) == 0 then
+      doubtful[#doubtful + 1] = members[m]
+      gone[members[m]] = true
+    end
+  end
+  return gone
+end
+-- The wanted keys of a run of members: a list for each wanted key.
+local wanted_of = {}
+function wanted_of.z(field, members)
+  local scores = redis.call('ZMSCORE', number_key(base, field), unpack(members))
+  if exists(base .. ':x:' .. field) then
+    local exact = redis.call('HMGET', base .. ':x:' .. field, unpack(members))
+    for m = 1, #members do
+      if exact[m] and scores[m] then scores[m] = scores[m] .. '=' .. exact[m] end
+    end
+  end
+  return scores
+end
+function wanted_of.l(field, members)
+  local texts = {}
+  for m = 1, #members do texts[m] = redis.call('HGET', record_key(base, int_keys, members[m]), field) end
+  return texts
+end
+function wanted_of.t(field, members)
+  local sections = {}
+  for m = 1, #members do sections[m] = index_section(base, int_keys, members[m], 't' .. field) or false end
+  return sections
+end
+local function wanted_keys(members)
+  local columns = {}
+  for w = 1, #wanted do columns[w] = wanted_of[wanted[w].kind](wanted[w].field, members) end
+  return columns
+end
+local function emit_keys(members)
+  in_runs(members, 1000, function(from, to)
+    local run = (from == 1 and to == #members) and members or { unpack(members, from, to) }
+    local columns = wanted_keys(run)
+    if verify then check_there(run) end
+    for m = 1, #run do
+      members_out[#members_out + 1] = run[m]
+      for w = 1, #wanted do keys_out[#keys_out + 1] = columns[w][m] end
+    end
+  end)
+end
+
+-- Tallies: a table from one list of keys, made once for each combination, to its count.
+local combinations, tallies, repeating
+local function tally_of(keys)
+  local level = combinations
+  for w = 1, #keys do
+    local key = keys[w]
+    if w == #keys then
+      if not level[key] then level[key] = keys end
+      return level[key]
+    end
+    if not level[key] then level[key] = {} end
+    level = level[key]
+  end
+end
+-- Members of a source that may give one again in a later call are counted by the caller, who remembers them.
+local function start_tally()
+  combinations, tallies, repeating = {}, {}, not path.distinct
+  for _, read in ipairs(path.reads) do repeating = repeating or read.op == 'S' end
+end
+local function tally(members)
+  in_runs(members, 1000, function(from, to)
+    local run = (from == 1 and to == #members) and members or { unpack(members, from, to) }
+    local columns, gone = wanted_keys(run), verify and check_there(run) or {}
+    for m = 1, #run do
+      local keys = {}
+      for w = 1, #wanted do keys[w] = columns[w][m] end
+      if repeating or gone[run[m]] then
+        members_out[#members_out + 1] = run[m]
+        rows_out[#rows_out + 1] = keys
+      else
+        keys = tally_of(keys)
+        tallies[keys] = (tallies[keys] or 0) + 1
+      end
+    end
+  end)
+end
+
+local function add_tallies()
+  for keys, count in pairs(tallies) do
+    keys_out[#keys_out + 1] = count
+    for w = 1, #wanted do keys_out[#keys_out + 1] = keys[w] end
+  end
+end

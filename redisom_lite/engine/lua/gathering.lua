@@ -1,0 +1,117 @@
+-- Included by find.lua, after answer.lua.
+--
+-- Gather: read a whole path (of one whose reads come in order, only the first of each), and keep the first in order.
+local function before(a, b)
+  if a.key ~= b.key then
+    if order.kind == 'l' then return less(a.key, b.key) ~= order.descending end
+    return (a.key < b.key) ~= order.descending
+  end
+  if a.member == b.member then return false end
+  return less(a.member, b.member) ~= order.descending
+end
+local function place(member, key)
+  if order.kind == 'z' then return { member = member, key = number(key), text = key } end
+  if order.kind == 'l' then
+    local _, last = find(key, '\0\0', 1, true)
+    return { member = member, key = sub(key, 1, last), text = key }
+  end
+  return { member = member, key = 0, text = '' }
+end
+local threshold
+local function set_threshold()
+  threshold = nil
+  local from = after
+  if resume.strategy ~= '' then from = { score = resume.score, member = resume.member } end
+  if not from then return end
+  if order.kind == 'l' then
+    local _, last = find(from.member, '\0\0', 1, true)
+    threshold = { key = sub(from.member, 1, last), member = sub(from.member, last + 1) }
+  else
+    threshold = { member = from.member, key = order.kind == 'z' and number(from.score) or 0 }
+  end
+  return from
+end
+local function gather_sorted()
+  local best, full = {}, false
+  local function prune()
+    table.sort(best, before)
+    for n = #best, needed + 1, -1 do best[n] = nil end
+    full = #best == needed
+  end
+  local function consider(members)
+    local keys = {}
+    if order.kind == 'z' then
+      keys = redis.call('ZMSCORE', number_key(base, order.field), unpack(members))
+    elseif order.kind == 'l' then
+      keys = wanted_of.l(order.field, members)
+      for m = 1, #members do keys[m] = keys[m] and text_form(keys[m]) .. members[m] end
+    end
+    for m = 1, #members do
+      local entry = (order.kind == 'k' or keys[m]) and place(members[m], keys[m])
+      if entry and (not threshold or before(threshold, entry)) and (not full or before(entry, best[needed])) then
+        best[#best + 1] = entry
+        if #best >= 2 * needed + 64 then prune() end
+      end
+    end
+  end
+  for read = 1, #path.reads do
+    local next_members = open_read[path.reads[read].op](path.reads[read], false, '', '', '')
+    while true do
+      local members, _, entries = next_members(math.min(budget, 500))
+      if not members then break end
+      examined = examined + entries
+      members = admit(path, read, members)
+      in_runs(members, 1000, function(from, to) consider({ unpack(members, from, to) }) end)
+    end
+  end
+  prune()
+  return best
+end
+-- The first of each read, merged; nil when that takes too long. A member of two reads has one place in the order.
+local MERGED = 300 -- rows of one call
+local function gather_merged(from, wanted_now)
+  local runs = {}
+  for read = 1, #path.reads do
+    local next_members = open_read[path.reads[read].op](path.reads[read], order.descending,
+      from and from.score or '', from and from.member or '', '')
+    local run, at_most = {}, math.min(budget, 250, math.max(wanted_now, 32))
+    while #run < wanted_now do
+      local members, scores, entries = next_members(at_most)
+      if not members then break end
+      examined = examined + entries
+      members, scores = admit(path, read, members, scores)
+      for m = 1, #members do run[#run + 1] = place(members[m], scores and scores[m] or '') end
+      if examined > 2 * budget or out_of_time() then return nil end
+    end
+    runs[#runs + 1] = { list = run, at = 1 }
+  end
+  local best = {}
+  while #best < wanted_now do
+    local first
+    for _, run in ipairs(runs) do
+      local entry = run.list[run.at]
+      if entry and (not first or before(entry, first.list[first.at])) then first = run end
+    end
+    if not first then break end
+    best[#best + 1] = first.list[first.at]
+    first.at = first.at + 1
+  end
+  return best
+end
+local function gather()
+  local from, best, wanted_now = set_threshold(), nil, needed
+  if path.each then
+    wanted_now = math.min(needed, offset + MERGED)
+    best = gather_merged(from, wanted_now)
+  elseif size_of(path) <= budget and needed <= GATHERED then
+    best = gather_sorted()
+  end
+  if not best then return { 'G', chosen } end
+  for n = offset + 1, #best do emit_row(best[n].member, best[n].text) end
+  if wanted_now < needed and #best == wanted_now then
+    more, at_score, at_member = 1, best[#best].text, best[#best].member
+    if order.kind == 'l' then at_score, at_member = '', at_score end
+  end
+  skipped, found = math.min(offset, #best), math.max(#best - offset, 0)
+  return answer()
+end

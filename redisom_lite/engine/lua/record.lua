@@ -1,0 +1,168 @@
+-- The records a step works on: what is known of each, and what it will be. Included by apply.lua, after changes.lua.
+
+-- What is known of a record: `stored` there is a hash; `live` and not overdue; `indexed` its entries are known, by
+-- `before`, its `_ix` as it was; `index` the same parsed, and as it will be, once something asks for it.
+local function open_record(model, position, writes_whole)
+  local slot = model.first + position
+  local record = records[slot]
+  if record then return record end
+  local member = ARGV[members_at + slot]
+  record = { model = model, key = KEYS[slot], member = member, fields = {}, version = 0, nulls = '', before = '' }
+  if not model.known then
+    model.known = scores_of(model, model.registry)
+    model.deadlines = scores_of(model, model.due)
+  end
+  local deadline, memo = model.deadlines[position], nil
+  record.registered = (model.known[position] or false) ~= false
+  record.deadline = deadline and tonumber(deadline) or nil
+  record.stored = false
+  if not (writes_whole and none_stored(model)) then
+    local stored = call('HMGET', record.key, '_ix', '_null', '_v')
+    memo = stored[1]
+    record.stored = memo ~= false or call('EXISTS', record.key) == 1
+    record.overdue = record.deadline ~= nil and record.deadline < now
+    record.live = record.stored and not record.overdue
+    if record.live then
+      record.nulls = stored[2] or ''
+      record.version = tonumber(stored[3] or 0)
+    end
+  end
+  if not record.stored and (deadline or record.registered) and size_of(model.memo, 'HLEN') > 0 then
+    memo = call('HGET', model.memo, member)
+  end
+  record.indexed = (memo or false) ~= false
+  record.before = memo or ''
+  records[slot] = record
+  opened[#opened + 1] = record
+  local by_member = owners[model.base]
+  if not by_member then
+    by_member = {}
+    owners[model.base] = by_member
+  end
+  by_member[member] = record
+  return record
+end
+
+-- _ix: for each field `kind name = (length : payload)... ;` with kind t (tag tokens, '%' for None), l (text) or u.
+local function parse_index(record)
+  local text, index, order, pos = record.before, {}, {}, 1
+  record.index, record.order = index, order
+  while pos <= #text do
+    local _, last, id = find(text, '^([^=]+)=', pos)
+    if not last then return index end -- not of our making: check() tells
+    local list = {}
+    pos = last + 1
+    while sub(text, pos, pos) ~= ';' do
+      local _, colon, size = find(text, '^(%d+):', pos)
+      if not colon then return index end
+      list[#list + 1] = sub(text, colon + 1, colon + size)
+      pos = colon + size + 1
+    end
+    pos = pos + 1
+    index[id] = list
+    order[#order + 1] = id
+  end
+  return index
+end
+local function index_of(record) return record.index or parse_index(record) end
+local function render_index(record)
+  local out, seen = {}, {}
+  for _, id in ipairs(record.order) do
+    local list = record.index[id]
+    if list and not seen[id] then
+      seen[id] = true
+      out[#out + 1] = id .. '='
+      for n = 1, #list do out[#out + 1] = #list[n] .. ':' .. list[n] end
+      out[#out + 1] = ';'
+    end
+  end
+  return concat(out)
+end
+
+local function owner_of(key, token)
+  local changes = hashes[key]
+  if changes and changes[token] ~= nil then return changes[token] end
+  return size_of(key, 'HLEN') > 0 and call('HGET', key, token)
+end
+local function owner_lives(model, owner)
+  local deadline = size_of(model.due, 'ZCARD') > 0 and score_of(model.due, owner)
+  return not deadline or tonumber(deadline) >= now
+end
+
+-- The keys of a record's parts (containers that live and die with it), of those that hold something.
+local NONE_THERE = {}
+local function parts_of(record)
+  local model = record.model
+  if not (model.parts and record.key) then return NONE_THERE end
+  if not record.parts then
+    record.parts = {}
+    local stem = model.base .. ':p' .. sub(record.key, #model.base + 3) .. ':'
+    for name in string.gmatch(model.parts, '[^,]+') do
+      if call('EXISTS', stem .. name) == 1 then record.parts[#record.parts + 1] = stem .. name end
+    end
+  end
+  return record.parts
+end
+
+local function set_deadline(record, deadline)
+  local due = record.model.due
+  record.deadline, record.deadline_changed = deadline, true
+  parts_of(record)
+  if deadline then
+    zset(due)[record.member] = format('%.0f', deadline)
+  elseif size_of(due, 'ZCARD') > 0 or sorted[due] then
+    zset(due)[record.member] = false
+  end
+end
+
+-- `_null` is a comma list of the fields whose value is None.
+local function set_nulls(record, added, removed)
+  local nulls, list = {}, {}
+  for name in string.gmatch(record.nulls, '[^,]+') do nulls[name] = true end
+  for n = 1, #removed do nulls[removed[n]] = nil end
+  for n = 1, #added do nulls[added[n]] = true end
+  for name in pairs(nulls) do list[#list + 1] = name end
+  table.sort(list)
+  local text = concat(list, ',')
+  if text ~= record.nulls then record.fields._null = text ~= '' and text or false end
+  record.nulls = text
+end
+
+-- ttl: '' keep, '-' none, '=ms' from now, '?ms' from now if the record is new, '+ms' longer than it has
+local function apply_lifetime(record, ttl)
+  local kind, ms = sub(ttl, 1, 1), tonumber(sub(ttl, 2))
+  if kind == '=' or (kind == '?' and not record.live) then
+    set_deadline(record, now + ms)
+  elseif kind == '+' then
+    if record.deadline then set_deadline(record, record.deadline + ms) end
+  elseif kind == '-' or not record.live then
+    if record.deadline then set_deadline(record, nil) end
+  end
+end
+
+-- List the record; keep the memo what its entries are.
+local function register(record, reindexed)
+  local model = record.model
+  if not record.registered then zset(model.registry)[record.member] = '0' end
+  if record.deadline or model.evictable then
+    if reindexed or record.deadline_changed then hash(model.memo)[record.member] = record.before end
+  elseif (record.deadline_changed or not record.live) and size_of(model.memo, 'HLEN') > 0 then
+    hash(model.memo)[record.member] = false
+  end
+  record.registered, record.indexed, record.live, record.changed, record.removed = true, true, true, true, false
+end
+local function finish(record)
+  local reindexed = record.reindexed
+  if reindexed then
+    record.before, record.reindexed = render_index(record), false
+    record.fields._ix = record.before
+  end
+  register(record, reindexed)
+end
+local function next_version(record)
+  if not record.model.versioned then return 1 end
+  -- a new record starts from the clock, so that what was read of an earlier one with its key is outdated
+  record.version = (record.live and record.version or clock[1] * 1000000 + clock[2]) + 1
+  record.fields._v = format('%.0f', record.version)
+  return record.version
+end

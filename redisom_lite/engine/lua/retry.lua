@@ -1,0 +1,41 @@
+-- The token of a step: a retry of what was applied before returns the first answer. Included by apply.lua.
+local function pack_reply(value)
+  if type(value) ~= 'table' then
+    local kind = type(value) == 'number' and 'i' or 's'
+    local text = kind == 'i' and format('%.0f', value) or value
+    return kind .. #text .. ':' .. text
+  end
+  local parts = {}
+  for n = 1, #value do parts[n] = pack_reply(value[n]) end
+  return 'l' .. #value .. ':' .. concat(parts)
+end
+local function unpack_reply(text, pos)
+  local _, last, kind, size = find(text, '^(.)(%d+):', pos)
+  if kind == 'l' then
+    local list, after = {}, last + 1
+    for n = 1, tonumber(size) do list[n], after = unpack_reply(text, after) end
+    return list, after
+  end
+  local value = sub(text, last + 1, last + tonumber(size))
+  return kind == 'i' and tonumber(value) or value, last + tonumber(size) + 1
+end
+local function answered()
+  for _, seen in ipairs(call('ZRANGEBYSCORE', operations, stamp, stamp)) do
+    if sub(seen, 1, #operation) == operation then return (unpack_reply(seen, #operation + 1)) end
+  end
+  -- half the window: while a token is young enough to be accepted, a retry of it cannot yet have been forgotten
+  local server_us = clock[1] * 1000000 + clock[2]
+  if math.abs(server_us - tonumber(stamp)) > window / 2 then return { 'X', server_us } end
+end
+
+local function remember(reply)
+  if acknowledged_from <= acknowledged_to then
+    call('ZREM', operations, unpack(ARGV, acknowledged_from, acknowledged_to))
+  end
+  if stamp == '' then return end
+  call('ZREMRANGEBYSCORE', operations, '-inf', '(' .. format('%.0f', clock[1] * 1000000 + clock[2] - window))
+  local done = false
+  for n = 1, #opened do done = done or opened[n].changed end
+  -- a step that only deletes stores its token last; on a full server that alone may be refused, and is not missed
+  if done then redis.pcall('ZADD', operations, stamp, operation .. pack_reply(reply)) end
+end
