@@ -10,7 +10,7 @@ import pytest
 from redisom_lite.plan.expression import NumberRange
 from redisom_lite.plan.matching import UnclearError, fields_of, test_of as matching
 from redisom_lite.plan.normalize import normalize
-from redisom_lite.schema.encoding import encode_row
+from redisom_lite.schema.mutations import encode_row
 from tests.property.asking import tree
 from tests.property.shelf import MODELS, things
 
