@@ -16,6 +16,7 @@ from redisom_lite.errors import QueryError
 from redisom_lite.plan.ordering import After, columns, text_key
 from redisom_lite.plan.planner import Selection
 from redisom_lite.plan.prepared import prepare
+from redisom_lite.words import packed
 
 M = TypeVar("M")
 
@@ -77,6 +78,6 @@ def _check(body: bytes) -> bytes:
 
 def _signature(selection: Selection) -> bytes:
     """What makes two queries' cursors interchangeable: model, order and conditions."""
-    words = [selection.schema.prefix.encode(), *prepare(selection).program()]
-    words += [b"%b %d" % (term.field.name.encode(), term.descending) for term in selection.order]
-    return blake2b(b"\0".join(b"%d:%b" % (len(word), word) for word in words), digest_size=_CHECK).digest()
+    order = [b"%b %d" % (term.field.word, term.descending) for term in selection.order]
+    pieces = [packed(selection.schema.prefix.encode(), *order), *prepare(selection).program().pieces]
+    return blake2b(b"".join(pieces), digest_size=_CHECK).digest()

@@ -115,8 +115,10 @@ class Query(Generic[M]):
         Redis: one EVALSHA for what fits a budget; more than 24 records (of a limit up to 100: none) HMGETs besides.
         """
         site = self._site()
-        made: dict[bytes, M] = {}
         hydrate = site.hydrating()
+        if self._select.limit is not None:
+            return [hydrate(row) for _, row in await _rows(site, self._select)]
+        made: dict[bytes, M] = {}
         key = site.schema.key.position
 
         def early(found: Iterable[tuple[bytes, Row]]) -> None:

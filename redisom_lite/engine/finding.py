@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from redisom_lite.engine.declare import declaration, require_ready, state_of, waiting
 from redisom_lite.engine.node import Arg
@@ -17,6 +18,7 @@ from redisom_lite.plan.planner import together
 from redisom_lite.plan.prepared import Prepared
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.model_schema import FieldSpec, Kind
+from redisom_lite.words import NUMBERS, Words, number, packed
 
 Row = list[bytes | None]
 
@@ -153,16 +155,14 @@ class Finder:
             return Decision("K", 0, 0, 0, ())
         return Decision(reply[1].decode(), reply[2], reply[3], reply[4], tuple(reply[5]))
 
-    async def tell(
-        self, keyspace: Keyspace, partition: int, told: Sequence[bytes], trace: Trace | None
-    ) -> int | None:
+    async def tell(self, keyspace: Keyspace, partition: int, told: Words, trace: Trace | None) -> int | None:
         """A count that cardinalities alone may answer; None when they do not."""
         base = keyspace.bases[partition]
         if self._accepted.get((base, keyspace.fingerprint), b""):
             return None
         if trace is not None:
             trace.calls += 1
-        args = [base, keyspace.fingerprint, b"", *told]
+        args = Words(3 + told.length, [piece(base, keyspace.fingerprint, b""), *told.pieces])
         reply = await self._transport().call(load("tell"), [keyspace.registry(partition)], args)
         return None if reply is None else int(reply)
 
@@ -239,33 +239,49 @@ class Search:
         self.keyspace, self.partition, self.query = keyspace, partition, query
         self.limit, self.offset = limit, offset
         self._examined = 0
-        place = (b"0",) if after is None else (b"1", *after)
-        self._middle = (
-            *(query.statement.order if ordered else _NO_ORDER),
-            *_wanted_words(wanted),
-            _flag(ties),
-            _flag(verify),
-            *place,
-        )
-        self._head = (keyspace.bases[partition], keyspace.fingerprint)
-        self._mode = (keyspace.int_keys, mode, b"%d" % together(limit))
-        self._resume = _START if stream is None else (b"S", b"%d" % stream, *_START[2:])
+        self._mode = (mode, b"%d" % together(limit))
+        order = query.statement.order if ordered else _NO_ORDER
+        middle = (*order, *_wanted_words(wanted), _flag(ties), _flag(verify))
+        resume = _START if stream is None else (b"S", b"%d" % stream, *_START[2:])
         # a path without the records whose order column is None cannot answer for everything
-        self._plan = (b"%d" % len(names), *names, *query.words(every=limit > 0))
+        self._plan = query.words(every=limit > 0)
+        self._length = len(middle) + len(resume) + 1 + len(names) + self._plan.length
+        self._middle = piece(*middle)
+        self._after = NUMBERS[0]
+        if after is not None:
+            self._after = packed(b"1", *after)
+            self._length += len(after)
+        self._resume = piece(*resume)
+        self._names = piece(b"%d" % len(names), *names)
 
     def go_on(self, head: Head) -> None:
         """Resume where `head` says the call stopped."""
         self._examined += head.examined
         place = (head.strategy, b"%d" % head.path, b"%d" % head.read, b"%d" % self._examined)
-        self._resume = (*place, head.score, head.member, head.scan)
+        self._resume = packed(*place, head.score, head.member, head.scan)
 
-    def args(self, accepted: bytes, budget: Budget) -> list[bytes]:
+    def args(self, accepted: bytes, budget: Budget) -> Words:
         """The script's ARGV."""
+        keyspace = self.keyspace
         # the server takes its time with long lists before the script runs
-        ms = max(1, budget.ms - len(self._plan) // _WORDS_PER_MS)
-        size = (b"%d" % self.limit, b"%d" % self.offset, b"%d" % budget.entries, b"%d" % ms)
-        return [*self._head, accepted, *self._mode, *size, *self._middle, *self._resume, *self._plan]
+        ms = max(1, budget.ms - self._plan.length // _WORDS_PER_MS)
+        base, reader = keyspace.bases[self.partition], keyspace.fingerprint
+        pieces = [
+            piece(base, reader, accepted, keyspace.int_keys, *self._mode),
+            number(self.limit),
+            number(self.offset),
+            piece(b"%d" % budget.entries, b"%d" % ms),
+            self._middle,
+            self._after,
+            self._resume,
+            self._names,
+            *self._plan.pieces,
+        ]
+        return Words(11 + self._length, pieces)
 
+
+piece: Final = lru_cache(1024)(packed)
+"""A piece of words of which there are few."""
 
 _WORDS_PER_MS = 8000
 _START = (b"", b"1", b"1", b"0", b"", b"", b"")

@@ -280,9 +280,10 @@ class Reader(Sorter):
             gone = False
             while True:
                 reply = await self._finder.ask(search, reading.trace)
-                kept = [each for each in await self._rows_of(reading, reply) if each[0] not in taken]
-                gone = gone or len(kept) < len(reply.members)
-                taken.update(kept)
+                known = len(taken)
+                for member, row in await self._rows_of(reading, reply):
+                    taken.setdefault(member, row)
+                gone = gone or len(taken) - known < len(reply.members)
                 offset -= reply.head.skipped
                 if reply.members:
                     start = _position_of(query, reply)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from redisom_lite.engine.finding import Row, Trace
 from redisom_lite.plan.matching import fields_of
@@ -16,8 +15,7 @@ from redisom_lite.schema.keyspace import Keyspace
 Found: TypeAlias = tuple[bytes, Row]
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What to read of the records a plan finds: the hash fields (None: all of a row), and where to note the cost."""
 
     keyspace: Keyspace
@@ -31,7 +29,7 @@ class Reading:
         return self.rest(), After(after.member, texts)
 
     def rest(self) -> Reading:
-        return replace(self, query=prepare(rest(self.query.selection)))
+        return self._replace(query=prepare(rest(self.query.selection)))
 
     def slices(self, partition: int) -> Iterable[Reading]:
         """What to ask a partition: all at once, or slice by slice where the query lists thousands of values."""
@@ -40,7 +38,7 @@ class Reading:
         keyspace = self.keyspace
         several = len(keyspace.bases) > 1
         found = slices(self.query, (lambda key: keyspace.partition(key) == partition) if several else None)
-        return (replace(self, query=each) for each in found)
+        return (self._replace(query=each) for each in found)
 
     @property
     def hash_fields(self) -> tuple[bytes, ...]:
@@ -61,7 +59,7 @@ class Reading:
 
     def whole_rows(self, rows: list[Row]) -> list[Row]:
         """Rows of all fields, None for those not read."""
-        return self.widened(rows, self.hash_fields)
+        return rows if self.names is None else self.widened(rows, self.names)
 
     def widened(self, rows: list[Row], names: tuple[bytes, ...]) -> list[Row]:
         """Rows of these hash fields as rows of all fields."""

@@ -26,6 +26,7 @@ from redisom_lite.plan.expression import (
     TextPrefix,
 )
 from redisom_lite.plan.shape import Operand, Outline, Shape
+from redisom_lite.words import WORD, Words, packed
 
 _MARK: Final = re.compile(rb"\x02(\d{4})([a-z])\x03")
 _FORMS: Final[Mapping[bytes, Callable[[Any], bytes]]] = {
@@ -97,32 +98,42 @@ def _condition(outline: Outline, names: Iterator[bytes]) -> Condition:
     return found
 
 
-_Hole: TypeAlias = tuple[
-    int, int, Callable[[Any], bytes]
-]  # which word, which operand, and the word made of it
+_Hole: TypeAlias = tuple[int, int, Callable[[Any], bytes]]
+"""Which piece, which operand, and the word made of it."""
 
 
 class Template:
-    """Words planned with marks, each a hole for the operand it stands for."""
+    """Words planned with marks, each a hole for the operand it stands for; what is between them is packed."""
 
-    __slots__ = ("_holes", "_words")
+    __slots__ = ("_holes", "_length", "_pieces")
 
     def __init__(self, words: Sequence[bytes], operands: Mapping[bytes, int]) -> None:
-        self._words = words
-        found = enumerate(words) if operands else ()
-        self._holes = [_hole(at, word, operands) for at, word in found if _MARK.search(word)]
+        self._length = len(words)
+        self._pieces: list[bytes] = []
+        self._holes: list[_Hole] = []
+        between: list[bytes] = []
+        for word in words:
+            mark = _MARK.search(word) if operands else None
+            if mark is None:
+                between.append(word)
+                continue
+            self._pieces += (packed(*between), b"")
+            between.clear()
+            self._holes.append((len(self._pieces) - 1, operands[mark[1]], _word(mark)))
+        self._pieces.append(packed(*between))
 
-    def filled(self, operands: Sequence[Operand]) -> list[bytes]:
+    def filled(self, operands: Sequence[Operand]) -> Words:
         """The words with these operands."""
-        words = [*self._words]
+        pieces = [*self._pieces]
         for at, which, make in self._holes:
-            words[at] = make(operands[which])
-        return words
+            word = make(operands[which])
+            pieces[at] = WORD % (len(word), word)
+        return Words(self._length, pieces)
 
 
-def _hole(at: int, word: bytes, operands: Mapping[bytes, int]) -> _Hole:
-    before, name, form, after = _MARK.split(word)
-    make = _FORMS[form]
+def _word(match: re.Match[bytes]) -> Callable[[Any], bytes]:
+    """What makes a word with a mark of an operand."""
+    before, make, after = match.string[: match.start()], _FORMS[match[2]], match.string[match.end() :]
     if before or after:
-        return at, operands[name], lambda operand: before + make(operand) + after
-    return at, operands[name], make
+        return lambda operand: before + make(operand) + after
+    return make

@@ -19,6 +19,7 @@ from redisom_lite.plan.shape import Operand, Shape, shape_of
 from redisom_lite.plan.telling import telling
 from redisom_lite.plan.wording import order_words, plan_words
 from redisom_lite.schema.model_schema import DEADLINE, Kind
+from redisom_lite.words import Words
 
 _KEPT: Final = 1024
 _NONE: Final[Mapping[bytes, int]] = {}
@@ -97,17 +98,17 @@ class Prepared:
             self._test = test_of(self.selection.schema, self.clauses)
         return self._test
 
-    def words(self, *, every: bool) -> list[bytes]:
+    def words(self, *, every: bool) -> Words:
         """Clauses and paths as find.lua reads them: `every` for the first records in order, else for all."""
         template = self.statement.first if every else self.statement.all
         return template.filled(self._operands)
 
-    def telling(self) -> list[bytes] | None:
+    def telling(self) -> Words | None:
         """What tell.lua reads to count, or None."""
         template = self.statement.told
         return None if template is None else template.filled(self._operands)
 
-    def program(self) -> list[bytes]:
+    def program(self) -> Words:
         """The conditions as one program."""
         return self.statement.program.filled(self._operands)
 

@@ -21,12 +21,12 @@ from tests.property.shelf import MODELS, things
 
 
 def _sent(prepared: Prepared) -> dict[str, Any]:
-    statement = prepared.statement
+    statement, told = prepared.statement, prepared.telling()
     return {
-        "first": prepared.words(every=True),
-        "all": prepared.words(every=False),
-        "told": prepared.telling(),
-        "program": prepared.program(),
+        "first": list(prepared.words(every=True)),
+        "all": list(prepared.words(every=False)),
+        "told": None if told is None else list(told),
+        "program": list(prepared.program()),
         "order": statement.order,
         "indexes": statement.indexes,
         "impossible": statement.impossible,
