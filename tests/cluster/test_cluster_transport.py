@@ -18,6 +18,10 @@ from tests import processes
 
 ECHO = from_text("echo", b"return {KEYS[1], ARGV[1]}")
 INCR = from_text("incr", b"return redis.call('INCRBY', KEYS[1], ARGV[1])")
+KEPT = from_text(
+    "kept",
+    b"--@function\nlocal function main(keys, args)\n  return redis.call('INCRBY', keys[1], args[1])\nend\n",
+)
 KEYS = [f"k{i}".encode() for i in range(60)]
 
 
@@ -46,6 +50,28 @@ async def test_calls_with_keys_everywhere_reach_their_nodes(
     replies = await asyncio.gather(*(transport.call(INCR, [key], [1]) for key in KEYS))
     assert replies == [1] * len(KEYS)
     assert sum(int(node.command("DBSIZE")) for node in cluster.nodes) == len(KEYS)
+
+
+async def test_functions_are_kept_by_every_node_and_come_back_when_one_lost_them(
+    transport: Transport, cluster: processes.Cluster
+) -> None:
+    def called() -> list[bool]:
+        return ["cmdstat_fcall:" in node.command("INFO", "commandstats") for node in cluster.nodes]
+
+    for node in cluster.nodes:
+        node.command("FUNCTION", "FLUSH")
+        node.command("CONFIG", "RESETSTAT")
+    for round_ in (1, 2):
+        assert await asyncio.gather(*(transport.call(KEPT, [key], [1]) for key in KEYS)) == [round_] * len(
+            KEYS
+        )
+    assert all(called())
+    cluster.nodes[0].command("FUNCTION", "FLUSH")
+    for round_ in (3, 4, 5):
+        assert await asyncio.gather(*(transport.call(KEPT, [key], [1]) for key in KEYS)) == [round_] * len(
+            KEYS
+        )
+    assert "kept" in cluster.nodes[0].command("FUNCTION", "LIST")
 
 
 async def test_commands_with_keys_everywhere_reply_in_order(transport: Transport) -> None:

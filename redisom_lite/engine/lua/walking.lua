@@ -17,7 +17,7 @@ local function stream()
   if going_on then read, score, member, scan = resume.read, resume.score, resume.member, resume.scan end
   local run = math.min(budget, LEAST)
   while read <= #path.reads do
-    local next_members, position = open_read[path.reads[read].op](path.reads[read], false, score, member, scan)
+    local next_members, position = open_read[path.reads[read].op](path.reads[read], false, score, member, scan, true)
     while true do
       local members, scores, entries = next_members(run)
       if not members then break end
