@@ -63,11 +63,9 @@ class Site(Generic[M]):
 
     def member_of(self, pk: object) -> bytes:
         """A primary key in sort form; a UUID may be given as its text. `QueryError` for another type."""
-        codec = self.schema.key.codec
+        codec = self.keyspace.schema.key.codec
         try:
-            if isinstance(pk, str) and codec.form == "UUID":
-                pk = UUID(pk)
-            return codec.member(codec.operand(pk))
+            return codec.member(UUID(pk) if codec.form == "UUID" and isinstance(pk, str) else pk)
         except (TypeError, ValueError) as error:
             raise QueryError(f"{self.name}.{self.schema.key.name}: {error}") from None
 

@@ -24,6 +24,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _MINUTE = timedelta(minutes=1)
 _ZERO = timedelta()
 _EPOCH = datetime(1970, 1, 1)
+_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _STR: CoreSchema = core_schema.str_schema(
     strict=False, strip_whitespace=False, to_lower=False, to_upper=False, coerce_numbers_to_str=False
 )
@@ -215,8 +216,8 @@ def _whole_minutes(offset: timedelta | None) -> bool:
     return not offset or not offset % _MINUTE
 
 
-def _datetime_number(value: datetime) -> int:
-    return (value.replace(tzinfo=None) - _EPOCH - (value.utcoffset() or _ZERO)) // _MICROSECOND
+def datetime_number(value: datetime) -> int:
+    return (value - (_EPOCH if value.utcoffset() is None else _EPOCH_UTC)) // _MICROSECOND
 
 
 def _time_number(value: time) -> int:
@@ -262,7 +263,7 @@ DATETIME: Final = NumberCodec(
     core_schema.datetime_schema(strict=False),
     types=(datetime,),
     text=_datetime_text,
-    number=_datetime_number,
+    number=datetime_number,
 )
 DATE: Final = NumberCodec(
     "date",

@@ -56,10 +56,12 @@ class _Call:
 
     __slots__ = ("deadline", "future", "payload", "replies", "size", "want")
 
-    def __init__(self, future: asyncio.Future[Any], payload: bytes, want: int, deadline: float) -> None:
+    def __init__(
+        self, future: asyncio.Future[Any], payload: bytes, size: int, want: int, deadline: float
+    ) -> None:
         self.future = future
         self.payload = payload
-        self.size = len(payload)
+        self.size = size
         self.want = want
         self.replies: list[Any] = []
         self.deadline = deadline
@@ -108,26 +110,22 @@ class Wire(asyncio.BufferedProtocol):
     def send(self, payload: bytes, want: int, deadline: float) -> asyncio.Future[Any]:
         """Queue packed commands; the future gives their replies, or fails with an error of the library."""
         future = self._loop.create_future()
-        call = _Call(future, payload, want, deadline)
         if deadline < self._timer_at:
             self._set_timer(deadline)
-        if not (self._sent or self._waiting or self._paused):
-            self._write(call)  # a lone caller need not wait for the turn to end
-        else:
-            self._waiting.append(call)
+        if self._sent or self._waiting or self._paused:
+            self._waiting.append(_Call(future, payload, len(payload), want, deadline))
             if not self._flush_due:
                 self._flush_due = True
                 self._loop.call_soon(self._flush)
-        return future
-
-    def _write(self, call: _Call) -> None:
-        payload, call.payload = call.payload, b""
-        self._sent.append(call)
-        self._unanswered += call.size
+            return future
+        # a lone caller need not wait for the turn to end
+        self._sent.append(_Call(future, b"", len(payload), want, deadline))
+        self._unanswered += len(payload)
         try:
             self._transport.write(payload)
         except Exception as error:  # a transport that vanished under us says so in many ways
             self._break(error)
+        return future
 
     @property
     def clean(self) -> bool:

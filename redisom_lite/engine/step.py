@@ -72,10 +72,10 @@ class Step:
 
     def _alone(self, keyspace: Keyspace, mutation: Mutation) -> None:
         """One mutation: what most steps are, in a third of the time."""
-        member, args = mutation.member, mutation.args
-        partition, indexes = keyspace.partition(member), keyspace.index_fields
+        member, args, indexes = mutation.member, mutation.args, keyspace.index_fields
+        partition, key = keyspace.locate(member)
         self.models.append((keyspace, partition))
-        self.keys.append(keyspace.record_key(member))
+        self.keys.append(key)
         self._words = 13 + indexes.length + args.length
         self._pieces = [_ONE_OF_ONE, keyspace.headers[partition], self._sweep, *indexes.pieces]
         self._pieces += (WORD % (len(member), member), _opening(mutation.name), *args.pieces)
@@ -87,9 +87,9 @@ class Step:
         words, pieces = 0, list[bytes]()
         for keyspace, mutation in self.changes:
             name, member, args = mutation.name, mutation.member, mutation.args
-            place = keyspace, keyspace.partition(member)
+            partition, key = keyspace.locate(member)
+            place = keyspace, partition
             model, records = models.get(place) or models.setdefault(place, (number(len(models) + 1), {}))
-            key = keyspace.record_key(member)
             if key not in records:
                 records[key] = number(len(records) + 1), WORD % (len(member), member)
             pieces += (WORD % (len(name), name), model, records[key][0], *args.pieces)
@@ -148,14 +148,16 @@ def _failure(entry: Sequence[Any]) -> Failure:
 
 def remembered(reply: Any) -> bytes:
     """A reply as apply.lua keeps it behind its operation token."""
-    if isinstance(reply, bytes):
-        return b"s%d:%b" % (len(reply), reply)
-    if isinstance(reply, int):
-        text = b"%d" % reply
+    return _DONE if len(reply) == 1 and reply[0] == b"O" else _kept(reply)
+
+
+def _kept(value: Any) -> bytes:
+    if type(value) is bytes:
+        return b"s%d:%b" % (len(value), value)
+    if type(value) is int:
+        text = b"%d" % value
         return b"i%d:%b" % (len(text), text)
-    if len(reply) == 1 and reply[0] == b"O":
-        return _DONE
-    return b"l%d:%b" % (len(reply), b"".join([remembered(item) for item in reply]))
+    return b"l%d:%b" % (len(value), b"".join(map(_kept, value)))
 
 
 def recalled(answer: bytes) -> Any:

@@ -53,7 +53,7 @@ class Writer:
         self._asked = False
         self._acknowledged: dict[bytes, deque[bytes]] = {}  # packed, by the key of operations
         self._count = count()
-        self._process = (0, b"")
+        self._process, self._name = 0, b""
         self._upkeep = Upkeep(transport)
 
     async def apply(self, changes: Sequence[Change], *, each: bool = False, sweep: int = SWEPT) -> Applied:
@@ -128,9 +128,14 @@ class Writer:
 
     def stamp(self, step: Step) -> Sending:
         """Make a step ready to be sent: apply.lua's arguments, with an operation token of its own."""
-        operation, stamp = self._operation(), b"%d" % (int(time.time() * 1_000_000) + self._skew)
-        args = step.args(stamp, operation, self._window, self._take_acknowledged(step.operations))
-        return Sending(step, stamp, operation, args)
+        if self._process != os.getpid():
+            self._process, self._name = os.getpid(), os.urandom(6).hex().encode()
+        operation = b"%b%x:" % (self._name, next(self._count))
+        stamp = b"%d" % (int(time.time() * 1_000_000) + self._skew)
+        answered: list[bytes] = []
+        if waiting := self._acknowledged.get(step.operations):
+            answered = [waiting.popleft() for _ in range(min(len(waiting), _ACKNOWLEDGED_PER_STEP))]
+        return Sending(step, stamp, operation, step.args(stamp, operation, self._window, answered))
 
     async def settle(self, sending: Sending, reply: Any) -> Applied | None:
         """Read the script's answer. None: nothing was written, the obstacle is settled: stamp and send again."""
@@ -167,19 +172,6 @@ class Writer:
             return False
         applied = await self._send(Step(gone, each=True))
         return 1 in applied.results
-
-    def _operation(self) -> bytes:
-        pid, name = self._process
-        if pid != os.getpid():
-            name = os.urandom(6).hex().encode()
-            self._process = (os.getpid(), name)
-        return b"%b%x:" % (name, next(self._count))
-
-    def _take_acknowledged(self, operations: bytes) -> list[bytes]:
-        waiting = self._acknowledged.get(operations)
-        if not waiting:
-            return []
-        return [waiting.popleft() for _ in range(min(len(waiting), _ACKNOWLEDGED_PER_STEP))]
 
 
 _REFUSALS: Final = {

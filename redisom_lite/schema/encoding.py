@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
@@ -39,8 +39,6 @@ NOTHING: Final = Words(1, [number(0)])
 
 _SAFE: Final = 2**53  # up to here a double gives an integer back
 _SHORT: Final = re.compile(rb"-?[0-9.]{1,15}")  # up to 15 digits a double gives any decimal back
-_EPOCH: Final = datetime(1970, 1, 1)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _REMEMBERED: Final = 512
 _SMALL: Final = 64
 
@@ -202,11 +200,10 @@ def _number(name: bytes, codec: Codec) -> Enter:
         return by_codec(value, text)
 
     def moment(value: Any, text: bytes) -> Entry:
-        if not value.utcoffset():
-            micros = (value.replace(tzinfo=None) - _EPOCH) // _MICROSECOND
-            if -_SAFE < micros < _SAFE:
-                score = b"%d" % micros
-                return 4, as_it_is % (len(score), score), b"", b""
+        micros = scalars.datetime_number(value)
+        if -_SAFE < micros < _SAFE:
+            score = b"%d" % micros
+            return 4, as_it_is % (len(score), score), b"", b""
         return by_codec(value, text)
 
     ways = {

@@ -35,6 +35,11 @@ class Keyspace:
         """Which partition a primary key (sort form) belongs to."""
         return 0 if len(self.bases) == 1 else keys.partition_of(member, len(self.bases))
 
+    def locate(self, member: bytes) -> tuple[int, bytes]:
+        """The partition and the key of the record with this primary key (sort form)."""
+        partition = 0 if len(self.bases) == 1 else keys.partition_of(member, len(self.bases))
+        return partition, self._stems[partition] + self._text(member)
+
     def record_key(self, member: bytes) -> bytes:
         """The key of the record with this primary key (sort form)."""
         return self._stems[self.partition(member)] + self._text(member)

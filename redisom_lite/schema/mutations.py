@@ -16,7 +16,7 @@ from redisom_lite.codec.structure import JsonCodec
 from redisom_lite.schema.encoding import NOTHING, Row, encoder
 from redisom_lite.schema.lifetime import KEEP
 from redisom_lite.schema.model_schema import FieldSpec, Kind, ModelSchema
-from redisom_lite.words import Words, joined, number, packed
+from redisom_lite.words import WORD, Words, joined, number, packed
 
 __all__ = [
     "Mutation",
@@ -35,6 +35,7 @@ __all__ = [
     "swap",
 ]
 
+_PUT: Final = 4 * WORD
 NO_GUARD: Final = (b"0",)
 """A program without instructions."""
 SAME: Final = (b"=",)
@@ -100,8 +101,10 @@ def _put(
     lifetime: bytes,
 ) -> Mutation:
     claims, items, index = entries
-    start = Words.of((b"absent" if only_if_absent else b"", lifetime, b",".join(sorted(nulls)), index))
-    return Mutation(b"put", member, joined((start, claims, fields, items)))
+    condition, null = b"absent" if only_if_absent else b"", b",".join(sorted(nulls))
+    start = _PUT % (len(condition), condition, len(lifetime), lifetime, len(null), null, len(index), index)
+    length = 4 + claims.length + fields.length + items.length
+    return Mutation(b"put", member, Words(length, [start, *claims.pieces, *fields.pieces, *items.pieces]))
 
 
 def dirty(
