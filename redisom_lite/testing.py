@@ -73,6 +73,12 @@ class _Between:
         async with self._watch(script.name):
             return await self._inner.call(script, keys, args)
 
+    async def head(self, script: Script) -> tuple[bytes, bytes]:
+        return await self._inner.head(script)
+
+    def refused(self, script: Script, code: str) -> None:
+        self._inner.refused(script, code)
+
     async def commands(self, commands: Sequence[Command], *, retry: bool = False) -> list[Any]:
         word = commands[0][0] if commands else b""
         async with self._watch(word.decode() if isinstance(word, bytes) else str(word)):

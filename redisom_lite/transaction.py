@@ -3,7 +3,7 @@
     reads    WATCH, then HMGET, on a connection of the transaction's own; a query watches the index keys it reads, then
              the records it found, so that neither a change nor a newcomer goes unnoticed
     writes   are mutations of the one write script, buffered
-    commit   MULTI, one EVALSHA of apply.lua, EXEC: the script checks every mutation before its first write
+    commit   MULTI, one FCALL or EVALSHA of apply.lua, EXEC: the script checks every mutation before its first write
 
 Nothing else writes on that connection before EXEC, for a connection's own write breaks its WATCH: reads neither sweep
 nor slide; renewed lifetimes join the commit. A commit without reads is an ordinary step. EXEC uses the watches up
@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from redisom_lite.engine.declare import declare
 from redisom_lite.engine.finding import Trace
+from redisom_lite.engine.forms import Forms
 from redisom_lite.engine.node import Command
 from redisom_lite.engine.resp import evaluation
 from redisom_lite.engine.scripts import load
@@ -71,7 +72,7 @@ class Transaction:
         self._session: Session | None = None
         self._reading = asyncio.Lock()  # tasks of one body share its connection, and its objects
         self._ended = False
-        self._scripted = False
+        self._forms: Forms
         self._declared: set[bytes] = set()
         self._watched: dict[bytes, None] = {}
         self._loaded: dict[bytes, Any] = {}
@@ -170,23 +171,26 @@ class Transaction:
             self._check_slot(keyspace, partition)
         if self._turn is not None:
             await self._turn.come(keys)
-        if self._session is None:
-            lent = self._backend.transport().session(keys[0])
-            self._session = await lent.__aenter__()
-            self._lent = lent
-            has_script = [(b"SCRIPT", b"EXISTS", load("apply").sha)]
-        else:
-            has_script = []
+        asked = [] if self._session is not None else await self._begin(keys[0])
         new = self._undeclared(models)
-        commands = [*has_script, (b"WATCH", *keys), *reads, *map(_is_declared, new)]
+        commands = [*asked, (b"WATCH", *keys), *reads, *map(_is_declared, new)]
         replies = await self._send(commands)
         self._watched.update(dict.fromkeys(keys))
-        if has_script:
-            found: object = replies.pop(0)
-            self._scripted = found == [1]  # where SCRIPT is denied, the text is sent
+        if asked:
+            self._forms.learn(replies)
+            replies = replies[len(asked) :]
         _unrefused(replies)
         await self._declare(new, replies[1 + len(reads) :])
         return replies[1 : 1 + len(reads)]
+
+    async def _begin(self, key: bytes) -> list[Command]:
+        """Borrow a connection; what to ask there about the script of the commit."""
+        transport, script = self._backend.transport(), load("apply")
+        self._forms = Forms(transport, script, await transport.head(script))
+        lent = transport.session(key)
+        self._session = await lent.__aenter__()
+        self._lent = lent
+        return self._forms.questions
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
         """Send what writes nothing: if the connection is lost, then without any effect."""
@@ -322,20 +326,19 @@ class Transaction:
     async def _execute(self, sending: Sending) -> Any:
         """The script's reply from within MULTI and EXEC; None when a watched key has changed."""
         assert self._session is not None
-        script, keys = load("apply"), sending.step.keys
-        head = (b"EVALSHA", script.sha) if self._scripted else (b"EVAL", script.text)
-        commands = [(b"MULTI",), evaluation(head, keys, sending.args), (b"EXEC",)]
+        run = evaluation(self._forms.head, sending.step.keys, sending.args)
+        commands = [(b"MULTI",), run, (b"EXEC",)]
         try:
             replies = await self._session.send_many(commands)
         except (UnavailableError, BackendTimeoutError) as error:
             return await self._recalled(sending, error)
-        *_, outcome = _unrefused(
-            replies
-        )  # what refused the script says more than the abort that follows from it
+        if any(map(self._forms.failed, replies)):
+            return None
+        *_, outcome = _unrefused(replies)  # what refused the script says more than the abort that follows
         if outcome is None:
             return None
         (reply,) = outcome
-        if isinstance(reply, BackendError) and reply.code == "NOSCRIPT":
+        if self._forms.failed(reply):
             return None  # flushed since the first read
         _unrefused([reply])
         return reply

@@ -55,6 +55,13 @@ class Functions:
         elif all(is_transient(refusal) for refusal in refusals):
             self._offered.discard(script)
 
+    def refused(self, script: Script, code: str) -> None:
+        """Take note of why a function did not begin; one that is not there any more is offered anew."""
+        if code != "OOM":
+            self._kept.pop(script, None)
+        if code == "NOFUNCTION":
+            self._offered.discard(script)
+
     def other_form(self, script: Script, command: Command, failed: RedisomError) -> Command | None:
         """The call in the form that this failure leaves, if it is one of the form."""
         form, code = command[0], _code(failed)
@@ -63,10 +70,7 @@ class Functions:
             return (b"EVAL", script.text, *command[2:])
         if form != b"FCALL" or code not in _NOT_BEGUN:
             return None
-        if code != "OOM":
-            self._kept.pop(script, None)
-        if code == "NOFUNCTION":
-            self._offered.discard(script)
+        self.refused(script, code)
         return (b"EVALSHA", script.sha, *command[2:])
 
 

@@ -20,7 +20,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Protocol
 
 from redisom_lite.engine import failure
-from redisom_lite.engine.functions import Functions
+from redisom_lite.engine.functions import Functions, Head
 from redisom_lite.engine.node import Arg, Command, Endpoint, LineSession
 from redisom_lite.engine.resp import evaluation
 from redisom_lite.engine.scripts import Script
@@ -58,6 +58,17 @@ class Transport(Protocol):
             BackendError: by kind; after the deadline `UnavailableError` or `BackendTimeoutError`.
             CrossSlotError: the keys lie in different slots of a cluster; nothing was sent.
         """
+        ...
+
+    async def head(self, script: Script) -> Head:
+        """How `call` would begin now, for who runs the script in a session: EVALSHA, or FCALL if it is kept.
+
+        Redis: FUNCTION LOAD, once.
+        """
+        ...
+
+    def refused(self, script: Script, code: str) -> None:
+        """Take note that FCALL was refused in a session: `code` is NOFUNCTION or NOPERM."""
         ...
 
     async def commands(self, commands: Sequence[Command], *, retry: bool = False) -> list[Any]:
@@ -129,6 +140,22 @@ class StepTransport:
         if isinstance(reply, BaseException):
             raise reply
         return reply
+
+    async def head(self, script: Script) -> Head:
+        offer = self._functions.offer(script)
+        if offer is not None:
+            try:
+                taken = await self._endpoint.everywhere(offer, self._now() + self._timeout)
+            except (RedisomError, asyncio.CancelledError) as error:
+                self._functions.note(script, error)
+                if isinstance(error, asyncio.CancelledError):
+                    raise
+            else:
+                self._functions.note(script, taken)
+        return self._functions.head(script)
+
+    def refused(self, script: Script, code: str) -> None:
+        self._functions.refused(script, code)
 
     async def _call_again(
         self, script: Script, command: Command, failed: RedisomError, deadline: float

@@ -97,6 +97,12 @@ class _Gate:
         await self._stage.hold()
         return await self._inner.call(*args)
 
+    async def head(self, script: Any) -> Any:
+        return await self._inner.head(script)
+
+    def refused(self, script: Any, code: str) -> None:
+        self._inner.refused(script, code)
+
     async def commands(self, commands: Any, *, retry: bool = False) -> list[Any]:
         await self._stage.hold()
         return await self._inner.commands(commands, retry=retry)

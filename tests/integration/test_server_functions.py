@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from redisom_lite import Database, Key, Meta, Model, Range, Tag
-from redisom_lite.errors import BackendError
+from redisom_lite.errors import BackendError, ConflictError, QueryError
+from redisom_lite.transaction import Transaction
 from tests import processes, servers
 from tests.servers import command
 
@@ -68,6 +69,13 @@ async def libraries(db: Database) -> set[str]:
     return {bytes(one[1]).decode().rsplit("_", 1)[0] for one in found}
 
 
+async def flush(db: Database, what: str) -> None:
+    if what != "SCRIPT FLUSH":
+        await db.redis.function_flush()
+    if what != "FUNCTION FLUSH":
+        await db.redis.script_flush()
+
+
 async def test_server_keeps_what_was_called_and_is_asked_by_name_from_then_on(db: Database) -> None:
     await work(1)
     assert await libraries(db) == {"redisom_lite_find", "redisom_lite_apply"}
@@ -100,6 +108,77 @@ async def test_functions_flushed_are_offered_anew_and_no_call_fails(db: Database
     await work(2)
     await work(3)
     assert await libraries(db) == {"redisom_lite_find", "redisom_lite_apply"}
+
+
+async def move(tx: Transaction) -> None:
+    one = await tx.get(Coin, "one")
+    one.value += 1
+    tx.save(one)
+
+
+async def test_transaction_commits_by_the_function(db: Database) -> None:
+    await Coin(id="one", metal="gold", value=1).save()
+    functions = await calls(db, "fcall")
+    await db.atomic(move)()
+    async with db.transaction() as tx:
+        await move(tx)
+    assert await calls(db, "fcall") == functions + 2
+    assert (await Coin.objects.get("one")).value == 3
+
+
+async def test_first_call_of_a_process_may_be_a_transaction(db: Database, server_url: str) -> None:
+    await Coin(id="one", metal="gold", value=1).save()
+    functions = await calls(db, "fcall")
+    async with Database(server_url) as other:
+        with pytest.raises(QueryError, match="another database"):
+            await other.atomic(move)()
+        other.bind(Coin)
+        await other.atomic(move)()
+    assert await calls(db, "fcall") == functions + 1
+
+
+@pytest.mark.parametrize("flushed", ["FUNCTION FLUSH", "SCRIPT FLUSH", "both"])
+async def test_transaction_after_a_flush_commits_in_one_run(db: Database, flushed: str) -> None:
+    await Coin(id="one", metal="gold", value=1).save()
+    await flush(db, flushed)
+    for _ in range(2):
+        async with db.transaction() as tx:
+            await move(tx)
+    assert (await Coin.objects.get("one")).value == 3
+    assert (await Coin.objects.check()).ok
+
+
+async def test_transaction_flushed_before_its_commit_writes_nothing_and_runs_again(db: Database) -> None:
+    await Coin(id="one", metal="gold", value=1).save()
+    runs = 0
+
+    async def flushed_once(tx: Transaction) -> None:
+        nonlocal runs
+        runs += 1
+        await move(tx)
+        if runs == 1:
+            await flush(db, "both")
+
+    await db.atomic(flushed_once)()
+    assert (runs, (await Coin.objects.get("one")).value) == (2, 2)
+    with pytest.raises(ConflictError):
+        async with db.transaction() as tx:
+            await move(tx)
+            await flush(db, "both")
+    assert (await Coin.objects.get("one")).value == 2
+    assert (await Coin.objects.check()).ok
+
+
+@pytest.mark.parametrize("denied", ["-function", "-fcall", "-function -fcall", "-script", "-script -fcall"])
+async def test_user_without_functions_commits_by_scripts(db: Database, server_url: str, denied: str) -> None:
+    await Coin(id="one", metal="gold", value=1).save()
+    socket = server_url.removeprefix("unix://").partition("?")[0]
+    command(socket, f"ACL SETUSER app on >secret ~* &* +@all {denied}")
+    async with Database(server_url.replace("unix://", "unix://app:secret@")) as limited:
+        limited.bind(Coin)
+        for _ in range(3):
+            await limited.atomic(move)()
+        assert (await Coin.objects.get("one")).value == 4
 
 
 @pytest.mark.parametrize("denied", ["-function", "-fcall", "-function -fcall", "-function -fcall -evalsha"])
