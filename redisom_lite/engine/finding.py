@@ -28,7 +28,7 @@ class Budget:
     """What one call may take: index entries examined, and milliseconds of the server's processor."""
 
     entries: int = 4000
-    ms: int = 3
+    ms: float = 2.5
 
 
 class Head(NamedTuple):
@@ -264,13 +264,13 @@ class Search:
         """The script's ARGV."""
         keyspace = self.keyspace
         # the server takes its time with long lists before the script runs
-        ms = max(1, budget.ms - self._plan.length // _WORDS_PER_MS)
+        ms = max(1, budget.ms - self._plan.length / _WORDS_PER_MS)
         base, reader = keyspace.bases[self.partition], keyspace.fingerprint
         pieces = [
             piece(base, reader, accepted, keyspace.int_keys, *self._mode),
             number(self.limit),
             number(self.offset),
-            piece(b"%d" % budget.entries, b"%d" % ms),
+            piece(b"%d" % budget.entries, b"%.1f" % ms),
             self._middle,
             self._after,
             self._resume,
@@ -283,7 +283,7 @@ class Search:
 piece: Final = lru_cache(1024)(packed)
 """A piece of words of which there are few."""
 
-_WORDS_PER_MS = 8000
+_WORDS_PER_MS = 4000
 _START = (b"", b"1", b"1", b"0", b"", b"", b"")
 _NO_ORDER = (b"n", b"", b"0")
 _WANTED = {Kind.TEXT: b"l", Kind.TAG: b"t"}

@@ -50,6 +50,7 @@ def reads(tails: Sequence[str], dests: Sequence[str]) -> dict[str, Callable[[], 
     rng = random.Random(3)
     late, united = Flight.dep_delay > 30, Flight.carrier == "UA"
     some_keys = rng.sample(range(300_000), 10_000)
+    many_keys = rng.sample(range(300_000), 20_000)
     moments = [_YEAR + timedelta(hours=n) for n in range(3000)]
     return {
         "page, tag and range, composite": lambda: _page(
@@ -107,6 +108,11 @@ def reads(tails: Sequence[str], dests: Sequence[str]) -> dict[str, Callable[[], 
         "number not in 3,000, count": lambda: _FIND(~Flight.time_hour.in_(moments)).count(),
         "keys in_ of 10,000": lambda: _page(_FIND(Flight.id.in_(some_keys)).order_by(Flight.dep_delay)),
         "keys in_ of 10,000, count": lambda: _FIND(Flight.id.in_(some_keys), late).count(),
+        "keys in_ of 20,000": lambda: _page(_FIND(Flight.id.in_(many_keys)).order_by(Flight.dep_delay)),
+        "keys in_ of 20,000, all": lambda: _FIND(Flight.id.in_(many_keys)).values("dep_delay"),
+        "keys in_ of 20,000, count": lambda: _FIND(Flight.id.in_(many_keys), late).count(),
+        "keys in_ of 20,000, facets": lambda: _FIND(Flight.id.in_(many_keys)).facets(Flight.dest),
+        "keys in_ of 20,000, sum": lambda: _FIND(Flight.id.in_(many_keys)).sum(Flight.dep_delay),
         "tag in_ of 80, ordered": lambda: _page(_FIND(Flight.dest.in_(dests)).order_by(Flight.arr_delay)),
         "tag in_ of 80, other order": lambda: _page(_FIND(Flight.dest.in_(dests)).order_by(Flight.time_hour)),
         "tag in_ of 80, count": lambda: _FIND(Flight.dest.in_(dests), late).count(),

@@ -67,23 +67,32 @@ local function gather_sorted()
   prune()
   return best
 end
--- The first of each read, merged; nil when that takes too long. A member of two reads has one place in the order.
+-- The first of each read, merged as far as time allows; nil when it does not even allow to begin. Of each read no more
+-- is read than its share, and more when that is used up. A member of two reads has one place in the order.
 local MERGED = 300 -- rows of one call
+local function refill(run)
+  run.list, run.at = {}, 1
+  while run.next_members and not run.list[1] do
+    if examined > 2 * budget or out_of_time() then return false end
+    local members, scores, entries = run.next_members(run.size)
+    if members then
+      examined = examined + entries
+      members, scores = admit(path, run.read, members, scores)
+      for m = 1, #members do run.list[m] = place(members[m], scores and scores[m] or '') end
+      run.size = math.min(budget, 250, run.size * 2)
+    else
+      run.next_members = nil
+    end
+  end
+  return true
+end
 local function gather_merged(from, wanted_now)
-  local runs = {}
+  local runs, size = {}, math.min(budget, 250, math.max(4, math.ceil(2 * wanted_now / #path.reads)))
   for read = 1, #path.reads do
     local next_members = open_read[path.reads[read].op](path.reads[read], order.descending,
       from and from.score or '', from and from.member or '', '')
-    local run, at_most = {}, math.min(budget, 250, math.max(wanted_now, 32))
-    while #run < wanted_now do
-      local members, scores, entries = next_members(at_most)
-      if not members then break end
-      examined = examined + entries
-      members, scores = admit(path, read, members, scores)
-      for m = 1, #members do run[#run + 1] = place(members[m], scores and scores[m] or '') end
-      if examined > 2 * budget or out_of_time() then return nil end
-    end
-    runs[#runs + 1] = { list = run, at = 1 }
+    runs[read] = { read = read, size = size, next_members = next_members }
+    if not refill(runs[read]) then return nil end
   end
   local best = {}
   while #best < wanted_now do
@@ -95,20 +104,23 @@ local function gather_merged(from, wanted_now)
     if not first then break end
     best[#best + 1] = first.list[first.at]
     first.at = first.at + 1
+    if (not first.list[first.at] and not refill(first)) or (#best % 16 == 0 and out_of_time()) then
+      return best, true
+    end
   end
   return best
 end
 local function gather()
-  local from, best, wanted_now = set_threshold(), nil, needed
+  local from, best, wanted_now, cut = set_threshold(), nil, needed, false
   if path.each then
     wanted_now = math.min(needed, offset + MERGED)
-    best = gather_merged(from, wanted_now)
+    best, cut = gather_merged(from, wanted_now)
   elseif size_of(path) <= budget and needed <= GATHERED then
     best = gather_sorted()
   end
   if not best then return { 'G', chosen } end
   for n = offset + 1, #best do emit_row(best[n].member, best[n].text) end
-  if wanted_now < needed and #best == wanted_now then
+  if #best < needed and (cut or #best == wanted_now) then
     more, at_score, at_member = 1, best[#best].text, best[#best].member
     if order.kind == 'l' then at_score, at_member = '', at_score end
   end
