@@ -162,6 +162,7 @@ def _in_range(condition: NumberRange) -> _TextTest:
     double = _double_of(field)
     least = low.number if low is not None else float("-inf")
     greatest = high.number if high is not None else float("inf")
+    plain = field.codec.form in _PLAIN and not any(bound is not None and bound.exact for bound in (low, high))
 
     def holds(text: bytes) -> bool:
         number = double(text)
@@ -169,6 +170,12 @@ def _in_range(condition: NumberRange) -> _TextTest:
             return True
         if number < least or number > greatest:
             return False
+        if (
+            plain and len(text) <= _SHORT and text.isdigit()
+        ):  # it is what its double is, and so are the bounds
+            return not (
+                (number == least and condition.low_open) or (number == greatest and condition.high_open)
+            )
         score = _score(field, text)
         return (
             low is None or (compare(score, low) > 0 if condition.low_open else compare(score, low) >= 0)
