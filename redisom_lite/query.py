@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from redisom_lite import aggregates, rewriting, scanning, tagging
 from redisom_lite.columns import Column, MultiTagColumn
@@ -32,6 +32,9 @@ from redisom_lite.site import Site
 
 V = TypeVar("V")
 M = TypeVar("M", bound=Record)
+
+_Read: TypeAlias = tuple[M, bytes, Row]
+"""A record, its key, and the row it was made of."""
 
 BATCH: Final = 500
 
@@ -115,7 +118,7 @@ class Query(Generic[M]):
         Redis: one EVALSHA for what fits a budget; more than 24 records (of a limit up to 100: none) HMGETs besides.
         """
         site = self._site()
-        hydrate = site.hydrating()
+        hydrate = site.hydrate
         if self._select.limit is not None:
             return [hydrate(row) for _, row in await _rows(site, self._select)]
         made: dict[bytes, M] = {}
@@ -206,10 +209,10 @@ class Query(Generic[M]):
             found = await self._behind(after, asked, offset)
             if not found:
                 return
-            yield [record for record, _ in found]
+            after, offset = self._end(found[-1]), 0  # before anyone changes the record
+            yield [record for record, _, _ in found]
             if len(found) < asked:
                 return
-            after, offset = found[-1][1], 0
             left = None if left is None else left - asked
 
     async def page(self, *, size: int = 20, after: str | None = None) -> Page[M]:
@@ -222,9 +225,9 @@ class Query(Generic[M]):
         _positive(self._name, "a page", size)
         start = None if after is None else open_cursor(self._select, after)
         found = await self._behind(start, size + 1, 0)
-        items = [record for record, _ in found[:size]]
+        items = [record for record, _, _ in found[:size]]
         more = len(found) > size
-        return Page(items, seal_cursor(self._select, found[size - 1][1]) if more else None)
+        return Page(items, seal_cursor(self._select, self._end(found[size - 1])) if more else None)
 
     def scan(self, test: Callable[[M], object], *, most: int = MOST) -> Scan[M]:
         """The records of this query that pass a test in Python, in order: await it for the list, or iterate over it.
@@ -323,15 +326,18 @@ class Query(Generic[M]):
         limit = self._select.limit
         return self.limit(n if limit is None else min(limit, n))
 
-    async def _behind(self, after: After | None, limit: int, offset: int) -> list[tuple[M, After]]:
+    async def _behind(self, after: After | None, limit: int, offset: int) -> list[_Read[M]]:
         site = self._site()
-        specs = columns(self._select.order)
-        found: list[tuple[M, After]] = []
-        hydrate = site.hydrating()
-        for member, row in await _rows(site, self._select._replace(limit=limit, offset=offset), after=after):
-            record = hydrate(row)
-            found.append((record, After(member, tuple(_text(spec, row, state_of(record)) for spec in specs))))
-        return found
+        hydrate = site.hydrate
+        schema, where, order, _, _ = self._select
+        found = await _rows(site, Selection(schema, where, order, limit, offset), after=after)
+        return [(hydrate(row), member, row) for member, row in found]
+
+    def _end(self, read: _Read[M]) -> After:
+        """The end of a page whose last record this is."""
+        record, member, row = read
+        state = state_of(record)
+        return After(member, tuple(_text(spec, row, state) for spec in columns(self._select.order)))
 
 
 def _shown(planned: QueryPlan, decisions: Sequence[Decision], budget: int) -> Plan:

@@ -6,7 +6,7 @@ What managers and objects share; everything they send goes through here, and it 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -34,6 +34,11 @@ class Site(Generic[M]):
     keyspace: Keyspace
     ttl_ms: int | None = None
     sliding: bool = False
+    hydrate: Callable[[Row], M] = field(init=False, compare=False, repr=False)
+    """Makes an object of a row."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hydrate", hydrating(self.model, self.keyspace, self.manager))
 
     @property
     def schema(self) -> ModelSchema:
@@ -117,12 +122,8 @@ class Site(Generic[M]):
         return replies
 
     def _made(self, rows: Sequence[Row | None]) -> list[M | None]:
-        hydrate = self.hydrating()
+        hydrate = self.hydrate
         return [None if row is None else hydrate(row) for row in rows]
 
-    def hydrating(self) -> Callable[[Row], M]:
-        """What makes objects of rows; for many, made once."""
-        return hydrating(self.model, self.keyspace, self.manager)
-
     def object(self, row: Row) -> M:
-        return self.hydrating()(row)
+        return self.hydrate(row)

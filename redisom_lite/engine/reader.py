@@ -56,26 +56,40 @@ class Reader(Sorter):
         """How many records the plan's conditions select; its limit and offset are not applied."""
         if reading.query.statement.impossible:
             return 0
-        keyspace, evictable = reading.keyspace, reading.keyspace.schema.evictable
-        mode = b"count" if are_apart(reading.query) else b"keys"
+        apart = are_apart(reading.query)
+        told = apart and not reading.keyspace.schema.evictable
 
         async def one(partition: int) -> int:
-            total, listed, doubtful = 0, set[bytes](), set[bytes]()
+            total, left = 0, list[Reading]()
             for part in reading.slices(partition):
-                told = None if evictable or mode == b"keys" else part.query.telling()
-                if told is not None:
-                    number = await self._finder.tell(keyspace, partition, told, reading.trace)
-                    if number is not None:
-                        total += number
-                        continue
-                search = Search(keyspace, partition, part.query, mode=mode, verify=evictable, ordered=False)
-                async for reply in self._finder.run(search, reading.trace):
-                    total += reply.head.found - len(reply.members)
-                    listed.update(reply.members)
-                    doubtful.update(reply.doubtful)
-            return total + len(listed) - len(await self._gone(keyspace, doubtful))
+                number = await self._told(part, partition) if told else None
+                if number is None:
+                    left.append(part)
+                else:
+                    total += number
+            return total + await self._counted(left, partition, apart=apart) if left else total
 
-        return sum(await on_partitions(keyspace, one))
+        return sum(await on_partitions(reading.keyspace, one))
+
+    async def _told(self, reading: Reading, partition: int) -> int | None:
+        """A count that cardinalities tell."""
+        words = reading.query.telling()
+        if words is None:
+            return None
+        return await self._finder.tell(reading.keyspace, partition, words, reading.trace)
+
+    async def _counted(self, parts: Sequence[Reading], partition: int, *, apart: bool) -> int:
+        """How many records these parts of one query find; `apart`: none is in two of them."""
+        keyspace, evictable = parts[0].keyspace, parts[0].keyspace.schema.evictable
+        mode = b"count" if apart else b"keys"
+        total, listed, doubtful = 0, set[bytes](), set[bytes]()
+        for part in parts:
+            search = Search(keyspace, partition, part.query, mode=mode, verify=evictable, ordered=False)
+            async for reply in self._finder.run(search, part.trace):
+                total += reply.head.found - len(reply.members)
+                listed.update(reply.members)
+                doubtful.update(reply.doubtful)
+        return total + len(listed) - len(await self._gone(keyspace, doubtful))
 
     async def facets(self, keyspace: Keyspace, spec: FieldSpec) -> dict[bytes, tuple[bytes, int]] | None:
         """Token, text and number of records of every value of a tag, of all records; None when that takes a walk."""

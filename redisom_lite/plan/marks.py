@@ -98,8 +98,8 @@ def _condition(outline: Outline, names: Iterator[bytes]) -> Condition:
     return found
 
 
-_Hole: TypeAlias = tuple[int, int, Callable[[Any], bytes]]
-"""Which piece, which operand, and the word made of it."""
+_Hole: TypeAlias = tuple[list[int], int, Callable[[Any], bytes]]
+"""Which pieces are the same word, which operand, and how the word is made of it."""
 
 
 class Template:
@@ -110,7 +110,7 @@ class Template:
     def __init__(self, words: Sequence[bytes], operands: Mapping[bytes, int]) -> None:
         self._length = len(words)
         self._pieces: list[bytes] = []
-        self._holes: list[_Hole] = []
+        holes: dict[bytes, _Hole] = {}
         between: list[bytes] = []
         for word in words:
             mark = _MARK.search(word) if operands else None
@@ -119,15 +119,19 @@ class Template:
                 continue
             self._pieces += (packed(*between), b"")
             between.clear()
-            self._holes.append((len(self._pieces) - 1, operands[mark[1]], _word(mark)))
+            places, *_ = holes.setdefault(word, ([], operands[mark[1]], _word(mark)))
+            places.append(len(self._pieces) - 1)
         self._pieces.append(packed(*between))
+        self._holes = list(holes.values())
 
     def filled(self, operands: Sequence[Operand]) -> Words:
         """The words with these operands."""
         pieces = [*self._pieces]
-        for at, which, make in self._holes:
+        for places, which, make in self._holes:
             word = make(operands[which])
-            pieces[at] = WORD % (len(word), word)
+            word = WORD % (len(word), word)
+            for place in places:
+                pieces[place] = word
         return Words(self._length, pieces)
 
 
