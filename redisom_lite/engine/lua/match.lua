@@ -11,7 +11,7 @@
 --   U n token... field                                unique value is any token
 --   K n member...                                     primary key is any member
 --   A | O                                             always | never
---   = program                                         the one instruction of an earlier program (long lists travel once)
+--   = program                                         the one instruction of an earlier program, sent once
 --
 -- `*_decimal` is the bound in decimal sort form, `*_lean` the sign of (bound - its double): -1, 0 or 1. Members whose
 -- value its double does not give back are in the hash `:x:<field>` with their exact sort form; only ties need it.
