@@ -66,8 +66,8 @@ class Loader:
         """As `load`, and give each record found a lifetime of `ttl_ms` from now, in the same step."""
         rows: dict[bytes, Row | None] = {}
         for partition, group in by_partition(keyspace, members).items():
-            for first in range(0, len(group), FETCHED):
-                part = group[first : first + FETCHED]
+            for first in range(0, len(group), LOADED):
+                part = group[first : first + LOADED]
                 keys = keyspace.record_keys(part)
                 args: list[Arg] = [keyspace.bases[partition], ttl_ms, *part, *keyspace.names]
                 reply = await self._transport().call(load("slide"), keys, args)

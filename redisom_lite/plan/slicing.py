@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 LONGEST: Final = 3000
 """How many words of one list a call may carry; of a number there are three."""
+KEYS: Final = 1000
+"""How many keys: as many as a call can look up."""
 _FEW: Final = 50
 
 
@@ -88,8 +90,8 @@ def narrowed(condition: Condition, members: frozenset[bytes]) -> Condition:
 
 def _parts(clause: Condition) -> Sequence[Condition]:
     match clause:
-        case KeyIn(field, members) if len(members) > LONGEST:
-            return [KeyIn(field, part) for part in _cut(members, LONGEST)]
+        case KeyIn(field, members) if len(members) > KEYS:
+            return [KeyIn(field, part) for part in _cut(members, KEYS)]
         case TextIn(field, texts) if len(texts) > LONGEST:
             return [TextIn(field, part) for part in _cut(texts, LONGEST)]
         case HasToken(field, tokens) if len(tokens) > LONGEST:

@@ -35,6 +35,7 @@ async def db(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Databas
     """Where lists of a few values are cut as those of thousands are."""
     for module in (slicing, rewriting):
         monkeypatch.setattr(module, "LONGEST", 6)
+    monkeypatch.setattr(slicing, "KEYS", 6)
     monkeypatch.setattr(slicing, "_FEW", 2)
     monkeypatch.setattr(shape, "_MOST", 0)
     async with Database(url) as database:

@@ -177,6 +177,9 @@ def writes(template: dict[str, Any]) -> dict[str, Shape]:
     return {
         "save_many of 20,000": save_many,
         "save_many over what is there": save_many,
+        "update by a list of 4,000 texts": lambda _: Flight.objects.find(
+            Flight.tailnum.in_([f"T{n}" for n in range(4000)])
+        ).update(arr_delay=4),
         "update by query": lambda _: extra.update(dep_delay=7, tailnum="T1"),
         "update by query, condition": lambda _: Flight.objects.find(Flight.tailnum == "T1").update(
             arr_delay=3

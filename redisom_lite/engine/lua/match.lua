@@ -152,12 +152,15 @@ local function in_bounds(i, member, score)
 end
 -- Whether a member at this score has one of the values there.
 local function is_one_of(i, member, score)
-  if not i.places then -- score -> the place of the first value there
-    i.places = {}
-    for n = i.count, 1, -1 do i.places[number(score_at(i, n))] = n end
+  -- bisected, for the list may be long and the members few: the first value at this score
+  i.known = i.known or {}
+  local n, beyond_it = 1, i.count + 1
+  while n < beyond_it do
+    local middle = floor((n + beyond_it) / 2)
+    i.known[middle] = i.known[middle] or number(score_at(i, middle))
+    if i.known[middle] < score then n = middle + 1 else beyond_it = middle end
   end
-  local n = i.places[score]
-  if not n then return false end
+  if i.known[n] ~= score then return false end
   local exact, text = exists(i.exact_key) and redis.call('HGET', i.exact_key, member), score_at(i, n)
   while n <= i.count and score_at(i, n) == text do
     local decimal, lean = ARGV[i.from + 3 * n - 1], ARGV[i.from + 3 * n]
