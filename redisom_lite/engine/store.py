@@ -143,7 +143,7 @@ class Store:
     def bind(self, *models: type[Record]) -> None:
         """Make these models, and their subclasses, live in this database; wins over `Meta(db=...)`."""
         for model in models:
-            model.__redisom_database__ = self  # type: ignore[attr-defined]  # read by `store_of` alone
+            model.__redisom_database__ = self
 
     def holds(self, model: type[Record]) -> bool:
         """Whether a model lives here and can have records."""
@@ -178,8 +178,9 @@ def _seconds(timeout: object) -> float:
 
 def store_of(model: type[Record]) -> Store:
     """The database a model is bound to; `NotBoundError` when it is to none."""
-    bound = getattr(model, "__redisom_database__", None)
-    store = bound if bound is not None else getattr(getattr(model, "meta", None), "db", None)
+    store = model.__redisom_database__
+    if store is None:
+        store = getattr(getattr(model, "meta", None), "db", None)
     if not isinstance(store, Store):
         name = model.__name__
         raise NotBoundError(

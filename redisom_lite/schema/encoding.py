@@ -51,7 +51,6 @@ class Encoder:
         self._texts = tuple(_TEXTS.get(id(spec.codec), spec.codec.encode) for spec in schema.fields)
         self._stored = tuple((spec.position, spec.word, slotted(spec.word)) for spec in schema.fields)
         self._ways = tuple(map(_way, schema.fields))
-        self._indexed = self._with_index(schema.fields)
         first, *others = (spec.name for spec in schema.fields)
         self._pick: Callable[[Mapping[str, Any]], tuple[Any, ...]] = (
             itemgetter(first, *others) if others else lambda values: (values[first],)
@@ -73,8 +72,14 @@ class Encoder:
     def stored(self, row: Row, specs: Iterable[FieldSpec] | None = None) -> tuple[Words, list[bytes]]:
         """Names and texts of the fields that have one, as a list of apply.lua, and the names of those that are None."""
         fields = self._stored if specs is None else [self._stored[spec.position] for spec in specs]
-        pairs = [slots % (len(text), text) for at, _, slots in fields if (text := row[at]) is not None]
-        nulls = [] if len(pairs) == len(fields) else [word for at, word, _ in fields if row[at] is None]
+        pairs: list[bytes] = []
+        nulls: list[bytes] = []
+        for at, word, slots in fields:
+            text = row[at]
+            if text is None:
+                nulls.append(word)
+            else:
+                pairs.append(slots % (len(text), text))
         words = 2 * len(pairs)
         return Words(1 + words, [number(words), *pairs]), nulls
 
@@ -85,28 +90,27 @@ class Encoder:
 
         Raises as `row` does.
         """
-        ways = self._indexed if specs is None else self._with_index(specs)
+        ways = self._ways if specs is None else [self._ways[spec.position] for spec in specs]
+        words = 0
+        items: list[bytes] = []
+        claims: list[bytes] = []
+        index: list[bytes] = []
         try:
-            found = [
-                none if (text := row[at]) is None else enter(values[name], text)
-                for at, name, enter, none in ways
-            ]
+            for way in ways:
+                if way is None:
+                    continue
+                at, name, enter, none = way
+                text = row[at]
+                count, item, claim, part = none if text is None else enter(values[name], text)
+                words += count
+                items.append(item)
+                index.append(part)
+                if claim:
+                    claims.append(claim)
         except (TypeError, ValueError):
             raise _unstorable(self._schema, values) from None
-        if not found:
-            return NOTHING, NOTHING, b""
-        counts, items, claims, index = zip(*found, strict=True)
-        words = sum(counts)
-        listed = Words(1 + words, [number(words), *items])
-        claimed = [claim for claim in claims if claim]
-        if not claimed:
-            return NOTHING, listed, b"".join(index)
-        words = 2 * len(claimed)
-        return Words(1 + words, [number(words), *claimed]), listed, b"".join(index)
-
-    def _with_index(self, specs: Iterable[FieldSpec]) -> list[Way]:
-        ways = (self._ways[spec.position] for spec in specs)
-        return [way for way in ways if way is not None]
+        claimed = NOTHING if not claims else Words(1 + 2 * len(claims), [number(2 * len(claims)), *claims])
+        return claimed, Words(1 + words, [number(words), *items]), b"".join(index)
 
 
 @cache

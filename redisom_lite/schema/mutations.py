@@ -16,7 +16,7 @@ from redisom_lite.codec.structure import JsonCodec
 from redisom_lite.schema.encoding import NOTHING, Row, encoder
 from redisom_lite.schema.lifetime import KEEP
 from redisom_lite.schema.model_schema import FieldSpec, Kind, ModelSchema
-from redisom_lite.words import WORD, Words, joined, number, packed
+from redisom_lite.words import WORD, Words, joined, number, packed, slotted
 
 __all__ = [
     "Mutation",
@@ -203,12 +203,21 @@ def increase(
     member: bytes, steps: Sequence[Step], *, version: int | None = None, lifetime: bytes = KEEP
 ) -> Mutation:
     """Add to numbers on the server; its result is their new texts, then the version (1 when there is none)."""
-    args = [_expected(version), lifetime, b"%d" % len(steps)]
+    words = [_opening(_expected(version), lifetime, b"%d" % len(steps))]
     for step in steps:
-        indexed = b"1" if step.spec.kind is Kind.NUMBER else b"0"
-        args += (step.spec.word, step.kind, indexed, step.delta, step.default)
-        args += (b"%d" % len(step.bounds), *(part for bound in step.bounds for part in bound))
-    return Mutation(b"inc", member, Words.of(args))
+        length, piece = _addition(step.spec, step.kind, step.default, step.bounds)
+        words.append(Words(length, [piece % (len(step.delta), step.delta)]))
+    return Mutation(b"inc", member, joined(words))
+
+
+@lru_cache(maxsize=256)
+def _addition(
+    spec: FieldSpec, kind: bytes, default: bytes, bounds: tuple[tuple[bytes, bytes], ...]
+) -> tuple[int, bytes]:
+    """How many words an addition has, and the words themselves with a slot for the amount."""
+    limits = [part for bound in bounds for part in bound]
+    before = slotted(spec.word, kind, b"1" if spec.kind is Kind.NUMBER else b"0")
+    return 6 + len(limits), before + packed(default, b"%d" % len(bounds), *limits)
 
 
 def mend(

@@ -59,6 +59,8 @@ class Record(BaseModel):
     __slots__ = ("__redisom_state__",)
 
     __redisom_schema__: ClassVar[ModelSchema]
+    __redisom_database__: ClassVar[object] = None
+    """What `bind` was called on; there by name, for the metaclass is slow to say that it is not."""
 
     def __copy__(self) -> Self:
         return _with_state_of(self, super().__copy__())

@@ -47,14 +47,14 @@ class Twin:
         self.queued = Mirror(primary, backup, mode="queued", grace="50ms")
 
     async def on_backup(self, pk: str) -> Product | None:
-        Product.__redisom_database__ = self.backup  # type: ignore[attr-defined]  # where the model lives, for a moment
+        Product.__redisom_database__ = self.backup  # where the model lives, for a moment
         try:
             return await Product.objects.get_or_none(pk)
         finally:
             self.mirror.bind(Product)
 
     async def backup_is_sound(self) -> bool:
-        Product.__redisom_database__ = self.backup  # type: ignore[attr-defined]
+        Product.__redisom_database__ = self.backup
         try:
             return (await Product.objects.check()).ok
         finally:
