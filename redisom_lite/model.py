@@ -95,8 +95,9 @@ class ModelType(ModelMetaclass):
         def __getattr__(cls, item: str) -> Any:
             if item == "__redisom_schema__":  # `_Schema` could not give it
                 return _first_use(cls)
-            if item in cls.__dict__.get("__pydantic_fields__", ()) and cls not in _making.bases:
-                return _columns(cls)[item]
+            own = cls.__dict__
+            if item in own.get("__pydantic_fields__", ()) and cls not in _making.bases:
+                return (own.get("__redisom_columns__") or _columns(cls))[item]
             return super().__getattr__(item)
 
 

@@ -229,7 +229,7 @@ class Search:
         limit: int = 0,
         offset: int = 0,
         after: Position | None = None,
-        names: Sequence[bytes] = (),
+        names: Words | None = None,
         wanted: Sequence[FieldSpec] = (),
         ties: bool = False,
         verify: bool = False,
@@ -239,20 +239,15 @@ class Search:
         self.keyspace, self.partition, self.query = keyspace, partition, query
         self.limit, self.offset = limit, offset
         self._examined = 0
-        self._mode = (mode, b"%d" % together(limit))
-        order = query.statement.order if ordered else _NO_ORDER
-        middle = (*order, *_wanted_words(wanted), _flag(ties), _flag(verify))
-        resume = _START if stream is None else (b"S", b"%d" % stream, *_START[2:])
+        self._mode = (mode, together(limit))
+        self._order = query.statement.order if ordered else _NO_ORDER
+        self._wanted = _wanted_words(wanted) if wanted else _NONE
+        self._options = _OPTIONS[ties, verify]
+        self._after = _NONE if after is None else Words.of((b"1", *after))
+        self._resume = _START if stream is None else packed(b"S", b"%d" % stream, *_BEGINNING)
+        self._names = _NONE if names is None else names
         # a path without the records whose order column is None cannot answer for everything
         self._plan = query.words(every=limit > 0)
-        self._length = len(middle) + len(resume) + 1 + len(names) + self._plan.length
-        self._middle = piece(*middle)
-        self._after = NUMBERS[0]
-        if after is not None:
-            self._after = packed(b"1", *after)
-            self._length += len(after)
-        self._resume = piece(*resume)
-        self._names = piece(b"%d" % len(names), *names)
 
     def go_on(self, head: Head) -> None:
         """Resume where `head` says the call stopped."""
@@ -265,36 +260,39 @@ class Search:
         keyspace = self.keyspace
         # the server takes its time with long lists before the script runs
         ms = max(1, budget.ms - self._plan.length / _WORDS_PER_MS)
-        base, reader = keyspace.bases[self.partition], keyspace.fingerprint
+        mode, most = self._mode
         pieces = [
-            piece(base, reader, accepted, keyspace.int_keys, *self._mode),
+            piece(keyspace.bases[self.partition], keyspace.fingerprint, accepted, keyspace.int_keys, mode),
+            NUMBERS[most],
             number(self.limit),
             number(self.offset),
             piece(b"%d" % budget.entries, b"%.1f" % ms),
-            self._middle,
-            self._after,
+            self._order,
+            *self._wanted.pieces,
+            self._options,
+            *self._after.pieces,
             self._resume,
-            self._names,
+            *self._names.pieces,
             *self._plan.pieces,
         ]
-        return Words(11 + self._length, pieces)
+        varying = self._wanted.length + self._after.length + self._names.length + self._plan.length
+        return Words(22 + varying, pieces)
 
 
-piece: Final = lru_cache(1024)(packed)
+piece: Final = lru_cache(256)(packed)
 """A piece of words of which there are few."""
 
 _WORDS_PER_MS = 4000
-_START = (b"", b"1", b"1", b"0", b"", b"", b"")
-_NO_ORDER = (b"n", b"", b"0")
+_NONE: Final = Words.of((b"0",))
+_OPTIONS: Final = {(ties, verify): NUMBERS[ties] + NUMBERS[verify] for ties in (0, 1) for verify in (0, 1)}
+_BEGINNING: Final = (b"1", b"0", b"", b"", b"")
+_START: Final = packed(b"", b"1", *_BEGINNING)
+_NO_ORDER: Final = packed(b"n", b"", b"0")
 _WANTED = {Kind.TEXT: b"l", Kind.TAG: b"t"}
 
 
-def _wanted_words(wanted: Sequence[FieldSpec]) -> list[bytes]:
+def _wanted_words(wanted: Sequence[FieldSpec]) -> Words:
     words = [b"%d" % len(wanted)]
     for spec in wanted:
-        words += (_WANTED.get(spec.kind, b"z"), spec.name.encode())
-    return words
-
-
-def _flag(value: bool) -> bytes:
-    return b"1" if value else b"0"
+        words += (_WANTED.get(spec.kind, b"z"), spec.word)
+    return Words.of(words)

@@ -229,7 +229,7 @@ class Reader(Sorter):
 
     async def _replies(self, reading: Reading, partition: int) -> AsyncGenerator[Reply]:
         """Everything of one partition, in no order."""
-        keyspace, names = reading.keyspace, reading.hash_fields
+        keyspace, names = reading.keyspace, reading.listed_fields
         for part in reading.slices(partition):
             search = Search(keyspace, partition, part.query, mode=reading.mode, names=names)
             async for reply in self._finder.run(search, reading.trace):
@@ -277,7 +277,7 @@ class Reader(Sorter):
         self, reading: Reading, partition: int, limit: int, offset: int, after: After | None
     ) -> tuple[list[Found], int, bool]:
         """One partition's first records, what is left of the offset, and whether there are records without a value."""
-        query, names = reading.query, reading.hash_fields
+        query, names = reading.query, reading.listed_fields
         taken: dict[bytes, Row] = {}  # one that moves ahead of the walk is met twice
         start = position(query.statement.primary, after)
         while True:

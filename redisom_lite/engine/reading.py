@@ -11,6 +11,7 @@ from redisom_lite.plan.ordering import After, rest
 from redisom_lite.plan.prepared import Prepared, prepare
 from redisom_lite.plan.slicing import is_cut, slices
 from redisom_lite.schema.keyspace import Keyspace
+from redisom_lite.words import Words
 
 Found: TypeAlias = tuple[bytes, Row]
 
@@ -41,8 +42,10 @@ class Reading(NamedTuple):
         return (self._replace(query=each) for each in found)
 
     @property
-    def hash_fields(self) -> tuple[bytes, ...]:
-        return self.keyspace.names if self.names is None else self.names
+    def listed_fields(self) -> Words:
+        """The hash fields behind their number, as find.lua reads them."""
+        names = self.names
+        return self.keyspace.listed_names if names is None else Words.of((b"%d" % len(names), *names))
 
     @property
     def mode(self) -> bytes:

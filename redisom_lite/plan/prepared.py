@@ -19,7 +19,7 @@ from redisom_lite.plan.shape import Operand, Shape, shape_of
 from redisom_lite.plan.telling import telling
 from redisom_lite.plan.wording import order_words, plan_words
 from redisom_lite.schema.model_schema import DEADLINE, Kind
-from redisom_lite.words import Words
+from redisom_lite.words import Words, packed
 
 _KEPT: Final = 1024
 _NONE: Final[Mapping[bytes, int]] = {}
@@ -35,7 +35,7 @@ class Statement:
         self.single = planned.single
         self.primary = planned.primary
         self.indexes = planned.indexes
-        self.order = order_words(planned.primary)
+        self.order = packed(*order_words(planned.primary))
         order = planned.selection.order
         self.columns = tuple(term.field for term in order if term.field.kind is not Kind.KEY)
         tested = {field for clause in planned.clauses for field in fields_of(clause)}

@@ -16,6 +16,7 @@ from redisom_lite.plan.program import program
 from redisom_lite.plan.shape import shape_of
 from redisom_lite.plan.telling import telling
 from redisom_lite.plan.wording import order_words, plan_words
+from redisom_lite.words import packed
 from tests.property.asking import Asked, leaf, order, terms, tree
 from tests.property.shelf import MODELS, things
 
@@ -42,7 +43,7 @@ def _planned(selection: Selection) -> dict[str, Any]:
         "all": plan_words(planned, every=False),
         "told": telling(planned),
         "program": program(And(planned.clauses)),
-        "order": order_words(planned.primary),
+        "order": packed(*order_words(planned.primary)),
         "indexes": planned.indexes,
         "impossible": planned.impossible,
         "single": planned.single,
