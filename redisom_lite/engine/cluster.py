@@ -29,7 +29,7 @@ _KEYLESS: Final = frozenset(
     {
         *("ACL", "CLIENT", "CLUSTER", "COMMAND", "CONFIG", "DBSIZE", "ECHO", "FLUSHALL", "FLUSHDB", "INFO"),
         *("LASTSAVE", "LATENCY", "PING", "ROLE", "SAVE", "BGSAVE", "BGREWRITEAOF", "SCAN", "SCRIPT"),
-        *("SLOWLOG", "TIME", "WAIT", "WAITAOF", "PUBLISH"),
+        *("SLOWLOG", "TIME", "WAIT", "WAITAOF", "PUBLISH", "FUNCTION"),
     }
 )
 
@@ -78,6 +78,13 @@ class Cluster:
         places = dict.fromkeys(filter(None, self._slots))
         shares = await asyncio.gather(*(self._send([command], place, deadline) for place in places))
         return [reply for (reply,) in shares]
+
+    async def behind(self, first: Command, command: Command, deadline: float) -> tuple[list[Any], Any]:
+        try:
+            taken = await self.everywhere(first, deadline)
+        except RedisomError as error:
+            taken = [error]
+        return taken, await self.one(command, deadline)
 
     async def many(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         """Each server gets its share in one go, all at once; what was redirected follows."""

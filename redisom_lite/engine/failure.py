@@ -70,6 +70,7 @@ _CODE_OF_CLASS: Final = {
 _IN_SCRIPT: Final = re.compile(
     r"(?:ERR )?Error running script \(call to f_\w+\): @user_script:\s*[\d?]+: (?:@user_script: ?\d+: )?-?"
 )
+_NO_FUNCTIONS: Final = re.compile("unknown command .FCALL")
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]+(?= |$)")
 # Up to the first quotation mark; an apostrophe inside a word, and a command's name, are none.
 _PLAIN: Final = r"""[^"'`]|(?<=[a-z])'(?=[a-z])|'[\w|.-]{1,40}'(?= command)"""
@@ -115,7 +116,7 @@ def _hidden_code(text: str) -> str:
         return "NOPERM"
     if "max number of clients reached" in text:
         return "MAXCLIENTS"
-    if "Function not found" in text or "unknown command 'FCALL'" in text:
+    if "Function not found" in text or _NO_FUNCTIONS.search(text):
         return "NOFUNCTION"
     if text.startswith(("ERR Library ", "Library ")) and text.endswith(" already exists"):
         return "LIBRARYEXISTS"

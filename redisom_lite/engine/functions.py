@@ -1,7 +1,7 @@
 """Which scripts a server keeps as functions, as far as a transport knows, and in which form a call is sent.
 
-    offer     the first call of a script takes its library along, to every server, and runs as a script
-    FCALL     from then on, if the server took it: the parts of a function are made once, not with every call
+    FCALL     the first call of a script takes its library along, to every server; a server that took it is called by
+              name from then on: the parts of a function are made once, not with every call
     EVALSHA   otherwise: before Redis 7, or where FUNCTION is not allowed
     EVAL      once, when the server does not have the script either
 
@@ -12,7 +12,7 @@ here sends anything.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redisom_lite.engine.failure import is_transient
 from redisom_lite.engine.node import Command
@@ -20,6 +20,13 @@ from redisom_lite.engine.scripts import Script
 from redisom_lite.errors import BackendError, RedisomError
 
 Head = tuple[bytes, bytes]
+
+
+class Offer(NamedTuple):
+    """A command that gives every server a function, and how the call begins that goes out behind it."""
+
+    command: Command
+    head: Head
 
 
 class Functions:
@@ -34,12 +41,12 @@ class Functions:
         """The words that a call of this script begins with."""
         return self._kept.get(script) or (b"EVALSHA", script.sha)
 
-    def offer(self, script: Script) -> Command | None:
-        """What to send along with this call of a script, if anything: at most one call at a time has something."""
+    def offer(self, script: Script) -> Offer | None:
+        """The library to send before this call of a script, if any: one call at a time has something to offer."""
         if script.function is None or not self._offers or script in self._offered:
             return None
         self._offered.add(script)
-        return (b"FUNCTION", b"LOAD", script.function.library)
+        return Offer((b"FUNCTION", b"LOAD", script.function.library), (b"FCALL", script.function.name))
 
     def note(self, script: Script, taken: list[Any] | BaseException) -> None:
         """Take the servers' replies to an offer, or the failure of sending it; one not sent is made once more."""
@@ -57,9 +64,7 @@ class Functions:
 
     def refused(self, script: Script, code: str) -> None:
         """Take note of why a function did not begin; one that is not there any more is offered anew."""
-        if code != "OOM":
-            self._kept.pop(script, None)
-        if code == "NOFUNCTION":
+        if code != "OOM" and self._kept.pop(script, None) and code == "NOFUNCTION":
             self._offered.discard(script)
 
     def other_form(self, script: Script, command: Command, failed: RedisomError) -> Command | None:

@@ -81,6 +81,10 @@ class Endpoint(Protocol):
         """Send a command to every server there is, return their replies; for what each keeps for itself."""
         ...
 
+    async def behind(self, first: Command, command: Command, deadline: float) -> tuple[list[Any], Any]:
+        """Send `first` everywhere and a command behind it, which does not fail with it; all their replies."""
+        ...
+
     async def lines(self, key: bytes | None, deadline: float) -> Lines:
         """The lines to the server that holds `key`."""
         ...

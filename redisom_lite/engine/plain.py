@@ -111,6 +111,10 @@ class PlainServer:
     async def everywhere(self, command: Command, deadline: float) -> list[Any]:
         return await self.many([command], deadline)
 
+    async def behind(self, first: Command, command: Command, deadline: float) -> tuple[list[Any], Any]:
+        taken, reply = await self.many([first, command], deadline)
+        return [taken], reply
+
     async def lines(self, key: bytes | None, deadline: float) -> Lines:
         return self._lines
 

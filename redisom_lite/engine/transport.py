@@ -20,7 +20,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Protocol
 
 from redisom_lite.engine import failure
-from redisom_lite.engine.functions import Functions, Head
+from redisom_lite.engine.functions import Functions, Head, Offer
 from redisom_lite.engine.node import Arg, Command, Endpoint, LineSession
 from redisom_lite.engine.resp import evaluation
 from redisom_lite.engine.scripts import Script
@@ -110,7 +110,8 @@ class StepTransport:
     async def call(self, script: Script, keys: Sequence[bytes], args: Sequence[Arg]) -> Any:
         deadline = self._now() + self._timeout
         offer = self._functions.offer(script)
-        command = evaluation(self._functions.head(script), keys, args)
+        head = self._functions.head(script) if offer is None else offer.head
+        command = evaluation(head, keys, args)
         self._under_way += 1
         try:
             try:
@@ -126,26 +127,20 @@ class StepTransport:
         finally:
             self._under_way -= 1
 
-    async def _offer(self, offer: Command, script: Script, command: Command, deadline: float) -> Any:
+    async def _offer(self, offer: Offer, script: Script, command: Command, deadline: float) -> Any:
         try:
-            taken, reply = await asyncio.gather(
-                self._endpoint.everywhere(offer, deadline),
-                self._endpoint.one(command, deadline),
-                return_exceptions=True,
-            )
-        except asyncio.CancelledError as cancelled:
-            self._functions.note(script, cancelled)
+            taken, reply = await self._endpoint.behind(offer.command, command, deadline)
+        except (RedisomError, asyncio.CancelledError) as error:
+            self._functions.note(script, error)
             raise
         self._functions.note(script, taken)
-        if isinstance(reply, BaseException):
-            raise reply
         return reply
 
     async def head(self, script: Script) -> Head:
         offer = self._functions.offer(script)
         if offer is not None:
             try:
-                taken = await self._endpoint.everywhere(offer, self._now() + self._timeout)
+                taken = await self._endpoint.everywhere(offer.command, self._now() + self._timeout)
             except (RedisomError, asyncio.CancelledError) as error:
                 self._functions.note(script, error)
                 if isinstance(error, asyncio.CancelledError):

@@ -85,6 +85,12 @@ async def test_server_keeps_what_was_called_and_is_asked_by_name_from_then_on(db
     assert await calls(db, "fcall") == functions + 5
 
 
+async def test_first_call_takes_the_library_along_and_does_not_miss(db: Database) -> None:
+    assert await Coin.objects.find(Coin.metal == "gold") == []
+    assert await libraries(db) == {"redisom_lite_find"}
+    assert [await calls(db, name) for name in ("function|load", "fcall", "evalsha", "eval")] == [1, 1, 0, 0]
+
+
 async def test_callers_that_come_at_once_offer_a_library_once(db: Database) -> None:
     await asyncio.gather(*(work(n) for n in range(60)))
     assert await calls(db, "function|load") == 2

@@ -35,9 +35,10 @@ def test_script_without_main_is_never_offered() -> None:
 
 def test_function_is_offered_once_with_its_library() -> None:
     functions = Functions(offers=True)
-    command = functions.offer(KEPT)
-    assert command is not None
-    assert command[:2] == (b"FUNCTION", b"LOAD")
+    offer = functions.offer(KEPT)
+    assert offer is not None
+    assert offer.command[:2] == (b"FUNCTION", b"LOAD")
+    assert offer.head == AS_FUNCTION
     assert functions.offer(KEPT) is None
     assert functions.head(KEPT) == AS_SCRIPT
 
@@ -87,6 +88,17 @@ def test_offer_that_may_have_broken_the_connection_is_not_made_again() -> None:
     functions.offer(KEPT)
     functions.note(KEPT, failure.lost("there", "unknown", None))
     assert functions.offer(KEPT) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["ERR unknown command `FCALL`, with args", "ERR unknown command 'FCALL', with args"]
+)
+def test_server_without_functions_runs_scripts_and_is_not_asked_again(text: str) -> None:
+    functions = known(failure.from_reply("ERR unknown command `FUNCTION`, with args"))
+    again = functions.other_form(KEPT, (*AS_FUNCTION, *WORDS), refusal_of(text))
+    assert again == (*AS_SCRIPT, *WORDS)
+    assert functions.offer(KEPT) is None
+    assert functions.head(KEPT) == AS_SCRIPT
 
 
 def refusal_of(text: str) -> RedisomError:

@@ -46,6 +46,10 @@ class Endpoint:
     async def everywhere(self, command: Command, deadline: float) -> list[Any]:
         return await self.many([command], deadline)
 
+    async def behind(self, first: Command, command: Command, deadline: float) -> tuple[list[Any], Any]:
+        taken, reply = await self.many([first, command], deadline)
+        return [taken], reply
+
     async def lines(self, key: bytes | None, deadline: float) -> Lines:
         raise NotImplementedError
 
