@@ -64,7 +64,10 @@ class Functions:
 
     def refused(self, script: Script, code: str) -> None:
         """Take note of why a function did not begin; one that is not there any more is offered anew."""
-        if code != "OOM" and self._kept.pop(script, None) and code == "NOFUNCTION":
+        if code == "OOM" or script not in self._kept:
+            return
+        del self._kept[script]
+        if code == "NOFUNCTION":
             self._offered.discard(script)
 
     def other_form(self, script: Script, command: Command, failed: RedisomError) -> Command | None:
