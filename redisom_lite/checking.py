@@ -93,7 +93,7 @@ async def _check_partition(
 ) -> None:
     keyspace, transport = site.keyspace, site.store.transport
     waiting: list[bytes] = []
-    step = max(1, keyspace.schema.step // 2)
+    step = max(1, keyspace.schema.step * 2 // 5)
     async for suffixes in inspection.scan(transport, keyspace, partition):
         parts: list[bytes] = []
         for suffix in suffixes:

@@ -15,7 +15,7 @@ from redisom_lite.site import Site
 M = TypeVar("M", bound=Record)
 
 _TRIES: Final = 20
-_EACH: Final = 3  # times as long as writing a record takes indexing it anew
+_EACH: Final = 4  # times as long as writing a record takes indexing it anew
 
 
 async def mend(site: Site[M], members: list[bytes]) -> Counter[str]:
