@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from redisom_lite.engine.functions import NOT_BEGUN, Head
 from redisom_lite.engine.node import Command
 from redisom_lite.engine.resp import evaluation
 from redisom_lite.engine.scripts import Script, load
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 
-_ROUNDS: Final = 6
+_ROUNDS: Final = 8
 
 
 class Handle(Generic[T]):
@@ -78,9 +79,11 @@ class _Call:
     mutation: mutations.Mutation | None
     script: Script | None
     sending: Sending | None = None
+    refused: bool = False
+    """Whether the server would not run it as a function."""
 
-    def by(self, *head: *tuple[bytes, bytes]) -> Command:
-        """The command that runs the call's script: EVALSHA and its digest, or EVAL and its text."""
+    def by(self, head: Head) -> Command:
+        """The command that runs the call's script."""
         if self.sending is None:
             return (*head, *self.command)
         return evaluation(head, self.sending.step.keys, self.sending.args)
@@ -226,21 +229,30 @@ class Batch:
         self, transport: Transport, calls: list[_Call], unscripted: set[tuple[bytes, bytes]]
     ) -> list[Any]:
         """Send calls; what came of each: a reply, an error, or None where it has to be sent again."""
-        commands = [self._with_script(call, unscripted) for call in calls]
+        scripts = {call.script for call in calls if call.script is not None}
+        heads = {script: await transport.head(script) for script in scripts}
+        commands = [self._with_script(call, heads, unscripted) for call in calls]
         try:
             replies = await transport.commands(commands, retry=True)
         except RedisomError as error:
             for call in self._calls:
                 call.handle._fail(error)  # pyright: ignore[reportPrivateUsage]
             raise
-        return [
-            await self._judge(call, reply, unscripted) for call, reply in zip(calls, replies, strict=True)
-        ]
+        outcomes: list[Any] = []
+        for call, command, reply in zip(calls, commands, replies, strict=True):
+            code = reply.code if isinstance(reply, BackendError) else ""
+            if code == "NOSCRIPT":
+                unscripted.add(self._place(call))
+                outcomes.append(None)
+            elif call.script is not None and code in NOT_BEGUN and command[0] == b"FCALL":
+                transport.refused(call.script, code)
+                call.refused = True
+                outcomes.append(None)
+            else:
+                outcomes.append(await self._judge(call, reply))
+        return outcomes
 
-    async def _judge(self, call: _Call, reply: Any, unscripted: set[tuple[bytes, bytes]]) -> Any:
-        if call.script is not None and isinstance(reply, BackendError) and reply.code == "NOSCRIPT":
-            unscripted.add(self._place(call))
-            return None
+    async def _judge(self, call: _Call, reply: Any) -> Any:
         if call.sending is None or isinstance(reply, RedisomError):
             return reply
         writer, sending = self._store.backend.writer, call.sending
@@ -257,15 +269,17 @@ class Batch:
         where = keyspace.bases[keyspace.partition(call.member)] if self._store.clustered else b""
         return call.script.sha, where
 
-    def _with_script(self, call: _Call, unscripted: set[tuple[bytes, bytes]]) -> Command:
+    def _with_script(
+        self, call: _Call, heads: dict[Script, Head], unscripted: set[tuple[bytes, bytes]]
+    ) -> Command:
         """A call's command; the first of a script that its server lacks brings the text along."""
         if call.script is None:
             return call.command
         place = self._place(call)
         if place in unscripted:
             unscripted.discard(place)
-            return call.by(b"EVAL", call.script.text)
-        return call.by(b"EVALSHA", call.script.sha)
+            return call.by((b"EVAL", call.script.text))
+        return call.by((b"EVALSHA", call.script.sha) if call.refused else heads[call.script])
 
 
 def _settle(call: _Call, outcome: Any) -> None:

@@ -76,13 +76,13 @@ class Functions:
         if form == b"EVALSHA" and code == "NOSCRIPT":
             # it loads the script, and no later attempt can miss
             return (b"EVAL", script.text, *command[2:])
-        if form != b"FCALL" or code not in _NOT_BEGUN:
+        if form != b"FCALL" or code not in NOT_BEGUN:
             return None
         self.refused(script, code)
         return (b"EVALSHA", script.sha, *command[2:])
 
 
-_NOT_BEGUN: Final = ("NOFUNCTION", "NOPERM", "OOM")
+NOT_BEGUN: Final = ("NOFUNCTION", "NOPERM", "OOM")
 """Why a function may be refused before it begins; a script that is full up or not allowed begins, and may get by."""
 
 

@@ -152,8 +152,8 @@ async def test_batch_reaches_every_slot_in_one_round_trip(db: Database) -> None:
             account = batch.insert(Account(id="a"))
     assert [handle.result.balance for handle in saved] == [int(key) for key in keys]
     assert account.result.id == "a"
-    # the scripts and the models' declarations were news to every server
-    assert [name for name in trips.names if name not in ("declare", "INFO")] == ["EVALSHA", "EVAL", "EVALSHA"]
+    # the models' declarations were news to every server
+    assert [name for name in trips.names if name not in ("declare", "INFO")] == ["FCALL", "FCALL"]
     with round_trips(db) as trips:
         async with db.batch() as batch:
             read = [batch.get(Spread, key) for key in keys]

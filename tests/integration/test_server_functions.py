@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from redisom_lite import Database, Key, Meta, Model, Range, Tag
-from redisom_lite.errors import BackendError, ConflictError, QueryError
+from redisom_lite.errors import BackendError, ConflictError, OutOfMemoryError, QueryError
 from redisom_lite.transaction import Transaction
 from tests import processes, servers
 from tests.servers import command
@@ -175,6 +175,47 @@ async def test_transaction_flushed_before_its_commit_writes_nothing_and_runs_aga
     assert (await Coin.objects.check()).ok
 
 
+async def write_together(db: Database) -> list[int]:
+    """Two saves and a delete in one round trip; the values that are left."""
+    async with db.batch() as b:
+        for name, value in (("one", 1), ("two", 2)):
+            b.save(Coin(id=name, metal="gold", value=value))
+    async with db.batch() as b:
+        gone = b.delete(await Coin.objects.get("one"))
+    assert gone.result
+    assert (await Coin.objects.check()).ok
+    return [coin.value for coin in await Coin.objects.find()]
+
+
+async def test_batch_writes_by_the_function(db: Database) -> None:
+    functions = await calls(db, "fcall")
+    async with db.batch() as b:
+        handles = [b.save(Coin(id=f"c{n}", metal="gold", value=n)) for n in range(5)]
+    assert [handle.result.value for handle in handles] == list(range(5))
+    assert await calls(db, "fcall") >= functions + 5
+
+
+@pytest.mark.parametrize("flushed", ["FUNCTION FLUSH", "SCRIPT FLUSH", "both"])
+async def test_batch_after_a_flush_writes_everything(db: Database, flushed: str) -> None:
+    await work(1)
+    await flush(db, flushed)
+    assert await write_together(db) == [2]
+
+
+async def test_batch_deletes_on_a_full_server(db: Database) -> None:
+    await Coin(id="one", metal="gold", value=1).save()
+    one = await Coin.objects.get("one")
+    await db.redis.config_set("maxmemory", "1mb")
+    try:
+        async with db.batch() as b:
+            saved, deleted = b.save(Coin(id="two", metal="gold", value=2)), b.delete(one)
+    finally:
+        await db.redis.config_set("maxmemory", "0")
+    assert isinstance(saved.error, OutOfMemoryError)
+    assert deleted.result
+    assert await Coin.objects.find().count() == 0
+
+
 @pytest.mark.parametrize("denied", ["-function", "-fcall", "-function -fcall", "-script", "-script -fcall"])
 async def test_user_without_functions_commits_by_scripts(db: Database, server_url: str, denied: str) -> None:
     await Coin(id="one", metal="gold", value=1).save()
@@ -185,6 +226,7 @@ async def test_user_without_functions_commits_by_scripts(db: Database, server_ur
         for _ in range(3):
             await limited.atomic(move)()
         assert (await Coin.objects.get("one")).value == 4
+        assert await write_together(limited) == [2]
 
 
 @pytest.mark.parametrize("denied", ["-function", "-fcall", "-function -fcall", "-function -fcall -evalsha"])
