@@ -18,7 +18,7 @@ from redisom_lite.plan.program import program
 from redisom_lite.plan.shape import Operand, Shape, shape_of
 from redisom_lite.plan.telling import telling
 from redisom_lite.plan.wording import order_words, plan_words
-from redisom_lite.schema.model_schema import DEADLINE, Kind
+from redisom_lite.schema.model_schema import DEADLINE
 from redisom_lite.words import Words, packed
 
 _KEPT: Final = 1024
@@ -36,10 +36,9 @@ class Statement:
         self.primary = planned.primary
         self.indexes = planned.indexes
         self.order = packed(*order_words(planned.primary))
-        order = planned.selection.order
-        self.columns = tuple(term.field for term in order if term.field.kind is not Kind.KEY)
-        tested = {field for clause in planned.clauses for field in fields_of(clause)}
-        self.timed = any(field.name == DEADLINE for field in (*tested, *self.columns))
+        fields = {field for clause in planned.clauses for field in fields_of(clause)}
+        fields.update(term.field for term in planned.selection.order)
+        self.timed = any(field.name == DEADLINE for field in fields)
         """Whether it is about the deadlines of records, which no row tells."""
 
     @cached_property
