@@ -17,7 +17,7 @@ from redisom_lite.plan.prepared import Prepared, prepare
 
 T = TypeVar("T")
 
-LONGEST: Final = 3000
+LONGEST: Final = 2000
 """How many words of one list a call may carry; of a number there are three."""
 KEYS: Final = 1000
 """How many keys: as many as a call can look up."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _RECORDS: Final = 150
-_ENTRIES: Final = 500
+_ENTRIES: Final = 400
 _FIELDS: Final = 8  # cost about as much as one entry
 
 
