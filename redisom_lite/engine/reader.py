@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 from redisom_lite.engine.finding import Decision, KeysNeededError, Reply, Row, Search, added_up
@@ -20,7 +20,7 @@ from redisom_lite.engine.scripts import load
 from redisom_lite.engine.sorting import Sorter, in_order, on_partitions
 from redisom_lite.keys import text_member
 from redisom_lite.plan.ordering import After, columns, position, score_key, text_key
-from redisom_lite.plan.planner import LOADED
+from redisom_lite.plan.planner import LOADED, SOONEST
 from redisom_lite.plan.prepared import Prepared
 from redisom_lite.plan.slicing import are_apart, is_cut, slices
 from redisom_lite.schema.keyspace import Keyspace
@@ -211,8 +211,7 @@ class Reader(Sorter):
                         take(list(zip(reply.members, reading.whole_rows(reply.rows), strict=True)))
                         continue
                     fresh = [member for member in reply.members if member not in found]
-                    for first in range(0, len(fresh), LOADED):
-                        part = fresh[first : first + LOADED]
+                    for part in _parts(fresh, LOADED if reads or found else SOONEST):
                         reads.append(asyncio.create_task(self._read(reading, part)))
                         await asyncio.sleep(0)  # let it be sent
                         if len(reads) > 2:
@@ -324,6 +323,14 @@ class Reader(Sorter):
             for member, row in found
             if not wanted or _is_at(wanted[0], places[member], member, row[wanted[0].position])
         ]
+
+
+def _parts(members: list[bytes], first: int) -> Iterator[list[bytes]]:
+    """What to read in one go each."""
+    at, size = 0, first
+    while at < len(members):
+        yield members[at : at + size]
+        at, size = at + size, LOADED
 
 
 def _is_at(spec: FieldSpec, key: bytes, member: bytes, text: bytes | None) -> bool:

@@ -68,11 +68,11 @@ class Sifter(Loader):
         rows = reading.widened(unrefused(await self._transport().commands(commands, retry=True)), names)
         if not reading.query.clauses:
             return list(zip(members, rows, strict=True))
-        holds, kept = reading.query.test, list[Found]()
+        holds, kept, key = reading.query.test, list[Found](), keyspace.schema.key.position
         unclear: list[bytes] = []
         for member, row in zip(members, rows, strict=True):
             try:
-                if keyspace.whole(member, row) is None or holds(member, row):
+                if (row[key] is None and keyspace.whole(member, row) is None) or holds(member, row):
                     kept.append((member, row))
             except UnclearError:
                 unclear.append(member)

@@ -35,6 +35,8 @@ KEY_ORDER: Final = "key"
 
 LOADED: Final = 250
 """Records read by key in one go."""
+SOONEST: Final = 50
+"""Fewer in the first read of everything: objects are made of them while the others are on their way."""
 
 
 def together(limit: int | None) -> int:
