@@ -115,7 +115,7 @@ class Query(Generic[M]):
     async def all(self) -> list[M]:
         """Every record, in order. Records are read whole; one round trip for each budget of server work.
 
-        Redis: one EVALSHA for what fits a budget; more than 24 records (of a limit up to 100: none) HMGETs besides.
+        Redis: one FCALL for what fits a budget; more than 24 records (of a limit up to 100: none) HMGETs besides.
         """
         site = self._site()
         hydrate = site.hydrate
