@@ -146,7 +146,7 @@ async def test_writes_take_effect_exactly_once_over_breaking_connections() -> No
     server = servers.server("redis")
     servers.fresh_url("redis")
     chance = random.Random(3)
-    async with Proxy(server.socket) as proxy, Database(proxy.url, timeout=5) as db:
+    async with Proxy(server.socket) as proxy, Database(proxy.url, timeout=60) as db:
         counter, board, jobs = Counter(db, "n"), Leaderboard[str](db, "b"), ListQueue[int](db, "jobs")
         stock, text, drawn = HashMap[str, int](db, "s"), Text(db, "t"), SetOf[int](db, "drawn")
         await drawn.add(*range(200))

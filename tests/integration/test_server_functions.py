@@ -34,7 +34,9 @@ def server_url(request: pytest.FixtureRequest) -> str:
         pytest.skip(reason)
     url = servers.fresh_url(request.param)
     socket = servers.server(request.param).socket
-    for line in ("FUNCTION FLUSH", "SCRIPT FLUSH", "CONFIG RESETSTAT", "ACL DELUSER app"):
+    if "unknown command" in command(socket, "FUNCTION FLUSH"):
+        pytest.skip("this server has no functions")
+    for line in ("SCRIPT FLUSH", "CONFIG RESETSTAT", "ACL DELUSER app"):
         command(socket, line)
     return url
 
