@@ -8,24 +8,17 @@ local function size_of(key, command)
   end
   return size
 end
-local function zset(key)
-  local changes = sorted[key]
+local function changes_of(keys, key, command)
+  local changes = keys[key]
   if not changes then
-    size_of(key, 'ZCARD')
+    size_of(key, command)
     changes = {}
-    sorted[key] = changes
+    keys[key] = changes
   end
   return changes
 end
-local function hash(key)
-  local changes = hashes[key]
-  if not changes then
-    size_of(key, 'HLEN')
-    changes = {}
-    hashes[key] = changes
-  end
-  return changes
-end
+local function zset(key) return changes_of(sorted, key, 'ZCARD') end
+local function hash(key) return changes_of(hashes, key, 'HLEN') end
 local function tag_set(model, name, token, text)
   local key = model.base .. ':t:' .. name .. ':' .. token
   local changes = sets[key]
