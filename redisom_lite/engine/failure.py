@@ -130,14 +130,14 @@ def from_driver(error: BaseException, where: str, outcome: Outcome) -> RedisomEr
     (`LOADING`, wrong credentials) are subclasses of its ConnectionError. `where` names the server.
     """
     link: BaseException | None = error
-    while link is not None:  # over a unix socket redis-py wraps what the server said to the handshake
+    while link is not None:  # over a unix socket redis-py wraps what became of the handshake
         if is_reply(link):
             return from_reply(f"{_code_of(link)} {link}".strip(), error)
+        if any(kind.__name__ == "TimeoutError" for kind in type(link).__mro__):
+            return timed_out(where, outcome, error)
         link = link.__cause__
     if "max number of clients reached" in str(error):
         return from_reply(str(error), error)
-    if any(kind.__name__ == "TimeoutError" for kind in type(error).__mro__):
-        return timed_out(where, outcome, error)
     return lost(where, outcome, error)
 
 

@@ -274,6 +274,8 @@ class MultiplexedServer:
         self._where = connector.where
         self._loop = asyncio.get_running_loop()
         self._quiet = timeout + IDLE
+        # Short enough for a call that finds the server away to see it come back.
+        self._longest_pause = min(_LONGEST_PAUSE, timeout / 2)
         self._wire: Wire | None = None
         self._connecting = asyncio.Lock()
         self._failures = 0
@@ -305,14 +307,21 @@ class MultiplexedServer:
             async with asyncio.timeout_at(deadline), self._connecting:
                 if self._wire is not None and await self._answers(self._wire):
                     return self._wire
-                if self._failed is not None and self._loop.time() < self._not_before:
-                    raise _twin(self._failed)
+                await self._calm_down(deadline)
                 self._wire = await self._connect(deadline)
                 return self._wire
         except TimeoutError as error:
             if self._failed is not None:  # it says more than that time is up
                 raise _twin(self._failed) from self._failed.__cause__
             raise failure.timed_out(self._where, "none", error) from error
+
+    async def _calm_down(self, deadline: float) -> None:
+        """Wait out the pause after a failed attempt; raise what failed if the pause takes until the deadline."""
+        if self._failed is None:
+            return
+        if self._not_before >= deadline:
+            raise _twin(self._failed)
+        await asyncio.sleep(self._not_before - self._loop.time())
 
     async def _answers(self, wire: Wire) -> bool:
         """Whether a wire is open, and if it was silent for long, replies to a PING."""
@@ -327,7 +336,7 @@ class MultiplexedServer:
         try:
             wire = await self._open(deadline)
         except RedisomError as error:
-            pause = min(_FIRST_PAUSE * 2**self._failures, _LONGEST_PAUSE)
+            pause = min(_FIRST_PAUSE * 2**self._failures, self._longest_pause)
             self._failures += 1
             self._failed = error
             self._not_before = self._loop.time() + random.uniform(0, pause)

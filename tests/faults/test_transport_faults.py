@@ -129,6 +129,26 @@ async def test_calls_to_no_server_do_not_storm_it(proxy: Proxy) -> None:
     await transport.aclose()
 
 
+async def test_first_call_to_a_server_that_is_back_is_answered(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda _low, high: high)  # the longest pauses there can be
+    transport = open_transport(parse(proxy.url), timeout=0.3)
+    proxy.refusing = True
+    for i in range(4):
+        with pytest.raises(UnavailableError):
+            await transport.call(ECHO, [b"k"], [i])
+    refused = proxy.accepted
+    last = asyncio.create_task(transport.call(ECHO, [b"k"], ["a"]))
+    while proxy.accepted == refused:  # noqa: ASYNC110 - the proxy has no event for it
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.01)
+    last.cancel()
+    proxy.refusing = False
+    assert await transport.call(ECHO, [b"k"], ["b"]) == [b"k", b"b"]
+    await transport.aclose()
+
+
 async def test_call_without_an_answer_times_out_and_later_ones_work(
     transport: Transport, proxy: Proxy
 ) -> None:

@@ -159,6 +159,12 @@ def test_refused_credentials_wrapped_by_the_driver_are_still_a_denial() -> None:
     assert type(failure.from_driver(wrapped, "redis://h", "none")) is AccessDeniedError
 
 
+def test_timeout_wrapped_by_the_driver_is_still_one() -> None:
+    wrapped = driver.ConnectionError("wrapped")
+    wrapped.__cause__ = driver.TimeoutError("slow")
+    assert type(failure.from_driver(wrapped, "unix:///s", "none")) is BackendTimeoutError
+
+
 @pytest.mark.parametrize(
     ("cause", "reason"),
     [
