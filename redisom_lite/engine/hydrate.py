@@ -13,6 +13,7 @@ from pydantic_core import ValidationError
 
 from redisom_lite.errors import DecodeError
 from redisom_lite.schema.keyspace import Keyspace
+from redisom_lite.schema.model_schema import ModelSchema
 from redisom_lite.schema.record import Record, State, set_state
 
 R = TypeVar("R", bound=Record)
@@ -20,36 +21,47 @@ R = TypeVar("R", bound=Record)
 
 def hydrating(model: type[R], keyspace: Keyspace, manager: object) -> Callable[[list[bytes | None]], R]:
     """What makes objects of rows; `DecodeError` names the key and the field whose text is none of its type."""
-    schema, names = keyspace.schema, keyspace.field_names
-    width, versioned, validate = len(names), schema.versioned, schema.hydrator.validate_python
+    schema, names = keyspace.schema, keyspace.names
+    width, versioned, whole = len(schema.fields), schema.versioned, schema.row_hydrator.validate_python
 
     def hydrate(row: list[bytes | None]) -> R:
         stored = row[:width]
-        texts: dict[str, Any] = dict(zip(names, stored))  # noqa: B905  # once for each row: `strict` costs a third
-        gaps: Sequence[str] = ()
-        if None in stored:
-            nulls = (row[width] or b"").split(b",")
-            gaps = [name for name, text in texts.items() if text is None and name.encode() not in nulls]
-            for name in gaps:
-                del texts[name]
+        gaps = _gaps(names, row, width) if None in stored else ()
         try:
-            record: R = validate(texts, by_alias=False, by_name=True)
+            record: R = _with_defaults(schema, stored, gaps) if gaps else whole(stored)
         except ValidationError as error:
             raise _decode_error(model, keyspace, row, error) from error
-        for name in gaps:
-            spec, value = schema.by_name[name], record.__dict__[name]
-            stored[spec.position] = None if value is None else spec.codec.encode(value)
         set_state(record, State(stored, int(row[width + 1] or 0) if versioned else None, manager))
         return record
 
     return hydrate
 
 
+def _gaps(names: Sequence[bytes], row: Sequence[bytes | None], width: int) -> list[bytes]:
+    """The fields that a record lacks; the text behind them names those whose value is None."""
+    nulls = (row[width] or b"").split(b",")
+    return [
+        name for name, text in zip(names, row[:width], strict=False) if text is None and name not in nulls
+    ]
+
+
+def _with_defaults(schema: ModelSchema, stored: list[bytes | None], gaps: Sequence[bytes]) -> Any:
+    """An instance with defaults in the gaps, of which the texts are filled in."""
+    texts = {spec.name: stored[spec.position] for spec in schema.fields if spec.word not in gaps}
+    record = schema.hydrator.validate_python(texts, by_alias=False, by_name=True)
+    for spec in schema.fields:
+        if spec.word in gaps:
+            value = record.__dict__[spec.name]
+            stored[spec.position] = None if value is None else spec.codec.encode(value)
+    return record
+
+
 def _decode_error(
     model: type[Record], keyspace: Keyspace, row: list[bytes | None], error: ValidationError
 ) -> DecodeError:
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    field = str(first["loc"][0]) if first["loc"] else ""
+    place = first["loc"][0] if first["loc"] else ""
+    field = keyspace.schema.fields[place].name if isinstance(place, int) else place
     key = keyspace.schema.key
     pk = row[key.position] or b""
     try:

@@ -28,7 +28,7 @@ from redisom_lite.errors import DeclarationError
 from redisom_lite.meta import Binding, Composite, Meta
 from redisom_lite.schema.annotation import Declaration, Indexed, read
 from redisom_lite.schema.model_schema import CompositeSpec, FieldSpec, Kind, ModelSchema
-from redisom_lite.schema.validation import checker_of, hydrator_of, refusing_none
+from redisom_lite.schema.validation import checker_of, hydrator_of, refusing_none, row_hydrator_of
 
 _NUMBERS = "int, float, Decimal, bool, datetime, date, time, timedelta, IntEnum"
 _TAGS = "str, int, bool, UUID, Enum, Literal"
@@ -66,6 +66,7 @@ def schema_of(model: type[BaseModel], meta: Meta) -> ModelSchema:
         by_name=MappingProxyType(by_name),
         composites=_composites(name, meta, by_name),
         hydrator=hydrator_of(model, fields),
+        row_hydrator=row_hydrator_of(model, fields),
         checker=checker,
         group=meta.group,
         partitions=meta.partitions,

@@ -1,4 +1,4 @@
-"""The two validators of a model: from stored texts to an instance, and over the values of an instance again.
+"""The validators of a model: from stored texts to an instance, and over the values of an instance again.
 
 Neither runs a validator that a user wrote. Those belong to what comes from outside; run again on what is
 stored, they would change it (a password hashed twice) or refuse records written before the rule.
@@ -6,7 +6,7 @@ stored, they would change it (a password hashed twice) or refuse records written
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from operator import attrgetter
 from typing import Any, Final, Literal, TypeAlias
@@ -33,20 +33,36 @@ def hydrator_of(model: type[BaseModel], fields: Iterable[FieldSpec]) -> SchemaVa
     `__init__` and validators do not. The model's config has no say: stripping white space would alter what
     is stored.
     """
-    extra: ExtraBehavior = "allow" if model.model_config.get("extra") == "allow" else "ignore"
-    config = CoreConfig(title=model.__name__, hide_input_in_errors=True, extra_fields_behavior=extra)
+    declared = model.__pydantic_fields__
+    texts = {spec.name: _with_default(_from_text(model, spec), declared[spec.name]) for spec in fields}
     fields_schema = core_schema.model_fields_schema(
-        {spec.name: core_schema.model_field(_from_text(model, spec)) for spec in fields},
-        model_name=model.__name__,
+        {name: core_schema.model_field(schema) for name, schema in texts.items()}, model_name=model.__name__
     )
-    schema = core_schema.model_schema(
-        model,
-        fields_schema,
-        post_init=model.__pydantic_post_init__,
-        config=config,
-    )
+    return _instances(model, fields_schema)
+
+
+def row_hydrator_of(model: type[BaseModel], fields: Sequence[FieldSpec]) -> SchemaValidator:
+    """As `hydrator_of`, of a list of the texts of all fields, which takes three quarters of the time."""
+    names = tuple(spec.name for spec in fields)
+    known, extra = frozenset(names), _extra(model) == "allow"
+
+    def parts(values: tuple[Any, ...]) -> tuple[dict[str, Any], dict[str, Any] | None, set[str]]:
+        return dict(zip(names, values)), {} if extra else None, set(known)  # noqa: B905 - `strict` takes time
+
+    texts = core_schema.tuple_schema([_from_text(model, spec) for spec in fields])
+    return _instances(model, core_schema.no_info_after_validator_function(parts, texts))
+
+
+def _instances(model: type[BaseModel], parts: CoreSchema) -> SchemaValidator:
+    """What makes instances of what `parts` gives: their `__dict__`, extra values, and the fields that are set."""
+    config = CoreConfig(title=model.__name__, hide_input_in_errors=True, extra_fields_behavior=_extra(model))
+    schema = core_schema.model_schema(model, parts, post_init=model.__pydantic_post_init__, config=config)
     with built_anew((model,)):
         return SchemaValidator(schema, config)
+
+
+def _extra(model: type[BaseModel]) -> ExtraBehavior:
+    return "allow" if model.model_config.get("extra") == "allow" else "ignore"
 
 
 def checker_of(model: type[BaseModel]) -> SchemaValidator:
@@ -73,9 +89,7 @@ def _from_text(model: type[BaseModel], spec: FieldSpec) -> CoreSchema:
     schema = spec.codec.core
     if model.model_config.get("use_enum_values") and _is_enum(read(info).type):
         schema = core_schema.no_info_after_validator_function(attrgetter("value"), schema)
-    if spec.nullable:
-        schema = core_schema.nullable_schema(schema)
-    return _with_default(schema, info)
+    return core_schema.nullable_schema(schema) if spec.nullable else schema
 
 
 def _is_enum(declared: Any) -> bool:

@@ -76,5 +76,12 @@ def row(record: Model) -> dict[str, bytes | None]:
 
 
 def hydrate(model: type[Model], stored: dict[str, bytes | None]) -> Any:
-    """The instance that stored texts stand for."""
-    return model.__redisom_schema__.hydrator.validate_python(stored)
+    """The instance that stored texts stand for; of a whole row both validators make the same."""
+    schema = model.__redisom_schema__
+    made = schema.hydrator.validate_python(stored)
+    if stored.keys() != schema.by_name.keys():
+        return made
+    read = schema.row_hydrator.validate_python([stored[spec.name] for spec in schema.fields])
+    slots = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+    assert [getattr(read, slot) for slot in slots] == [getattr(made, slot) for slot in slots]
+    return read

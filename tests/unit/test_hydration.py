@@ -74,6 +74,13 @@ def test_what_is_no_value_of_a_field_is_an_error_that_hides_it(stored: dict[str,
     assert "s3cret" not in str(caught.value)
 
 
+def test_what_is_no_value_in_a_row_is_an_error_that_tells_its_place_and_hides_it() -> None:
+    with pytest.raises(ValidationError) as caught:
+        declared(count=int).__redisom_schema__.row_hydrator.validate_python([b"4", b"s3cret"])
+    assert caught.value.errors()[0]["loc"] == (1,)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_hydration_runs_no_validator_and_heeds_no_config() -> None:
     class Note(Model):
         model_config = ConfigDict(str_strip_whitespace=True, str_to_upper=True, strict=True)
