@@ -238,6 +238,7 @@ local function run()
   for n = 1, #models do
     if models[n].sweep > 0 and size_of(models[n].due, 'ZCARD') > 0 then sweep(models[n]) end
   end
+  prove_listings()
   local drop_watches = watch_caches()
   write_records()
   write_indexes()

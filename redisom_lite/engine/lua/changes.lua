@@ -26,9 +26,7 @@ local function tag_set(model, name, token, text)
     changes = {}
     sets[key] = changes
     size_of(key, 'SCARD')
-    local listing = model.base .. ':v:' .. name
-    size_of(listing, 'HLEN')
-    listings[key] = { listing, token, text, mending and text }
+    listings[key] = { model.base .. ':v:' .. name, token, text, mending and text }
   elseif text then
     listings[key][3], listings[key][4] = text, mending
   end
@@ -51,6 +49,10 @@ end
 -- One answer for each record of the model in this step.
 local function scores_of(model, key)
   local from, count = members_at + model.first, model.count
+  if count == 1 and key == model.registry then
+    sizes[key] = 1 -- or none: a score proves the type too
+    return { call('ZSCORE', key, ARGV[from + 1]) }
+  end
   if size_of(key, 'ZCARD') == 0 then return {} end
   if count == 1 then return { call('ZSCORE', key, ARGV[from + 1]) } end
   if count <= 4000 then return call('ZMSCORE', key, unpack(ARGV, from + 1, from + count)) end

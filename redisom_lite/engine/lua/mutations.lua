@@ -39,6 +39,7 @@ local function field_of(record, name)
     for n = record.fields_from, record.fields_to, 2 do if ARGV[n] == name then return ARGV[n + 1] end end
     return false
   end
+  if record.read and record.read[name] ~= nil then return record.read[name] end
   return call('HGET', record.key, name)
 end
 -- A guard is a program, or the word `=`: that of the mutation before, which it is parsed for once.
@@ -59,7 +60,7 @@ local function write_fields(model, position, name, text)
   local fields_from, fields_to = take_words()
   local nulls_from, nulls_to = take_words()
   local from, to = take_words()
-  local record = open_record(model, position)
+  local record = open_record(model, position, false, name and { name })
   if not record.live then
     if name or guard_from <= guard_to then return 0 end
     return nil, { 'missing' }
@@ -98,13 +99,13 @@ function mutate.swap(model) return write_fields(model, take_number(), take(), ta
 -- kind i (int), d (Decimal), f (float); default: the text that stands in for an absent field, '' for None.
 function mutate.inc(model)
   local position, version, ttl = take_number(), take(), take()
-  local steps = {}
+  local steps, added = {}, {}
   for n = 1, take_number() do
     local step = { name = take(), kind = take(), indexed = take() == '1', delta = take(), default = take(), bounds = {} }
     for b = 1, take_number() do step.bounds[b] = { op = take(), text = take() } end
-    steps[n] = step
+    steps[n], added[n] = step, step.name
   end
-  local record = open_record(model, position)
+  local record = open_record(model, position, false, added)
   if not record.live then return nil, { 'missing' } end
   if version ~= '' and tonumber(version) ~= record.version then return nil, { 'version' } end
   local results, exacts, names = {}, {}, {}

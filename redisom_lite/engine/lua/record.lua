@@ -2,7 +2,8 @@
 
 -- What is known of a record: `stored` there is a hash; `live` and not overdue; `indexed` its entries are known, by
 -- `before`, its `_ix` as it was; `index` the same parsed, and as it will be, once something asks for it.
-local function open_record(model, position, writes_whole)
+-- `names`: fields whose texts are wanted at once, see `field_of`.
+local function open_record(model, position, writes_whole, names)
   local slot = model.first + position
   local record = records[slot]
   if record then return record end
@@ -17,7 +18,14 @@ local function open_record(model, position, writes_whole)
   record.deadline = deadline and tonumber(deadline) or nil
   record.stored = false
   if not (writes_whole and none_stored(model)) then
-    local stored = call('HMGET', record.key, '_ix', '_null', '_v')
+    local stored
+    if names then
+      stored = call('HMGET', record.key, '_ix', '_null', '_v', unpack(names))
+      record.read = {}
+      for n = 1, #names do record.read[names[n]] = stored[n + 3] end
+    else
+      stored = call('HMGET', record.key, '_ix', '_null', '_v')
+    end
     memo = stored[1]
     record.stored = memo ~= false or call('EXISTS', record.key) == 1
     record.overdue = record.deadline ~= nil and record.deadline < now
@@ -146,7 +154,7 @@ local function register(record, reindexed)
   if not record.registered then zset(model.registry)[record.member] = '0' end
   if record.deadline or model.evictable then
     if reindexed or record.deadline_changed then hash(model.memo)[record.member] = record.before end
-  elseif (record.deadline_changed or not record.live) and size_of(model.memo, 'HLEN') > 0 then
+  elseif (record.deadline_changed or (not record.live and record.registered)) and size_of(model.memo, 'HLEN') > 0 then
     hash(model.memo)[record.member] = false
   end
   record.registered, record.indexed, record.live, record.changed, record.removed = true, true, true, true, false

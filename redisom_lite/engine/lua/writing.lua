@@ -87,6 +87,20 @@ local function write_records()
   for n = 1, #swept do call('DEL', swept[n].key) end
 end
 
+-- The listing of a tag may change with its first and its last member: its type is proved like that of every key.
+local function prove_listings()
+  for key, changes in pairs(sets) do
+    local drops = 0
+    for _, stays in pairs(changes) do if not stays then drops = drops + 1 end end
+    if drops >= sizes[key] or listings[key][4] then size_of(listings[key][1], 'HLEN') end
+  end
+end
+
+-- The only change of a key, as most have one: it needs no lists.
+local function single(changes)
+  local member, value = next(changes)
+  if member ~= nil and next(changes, member) == nil then return member, value end
+end
 -- What a key's changes add, as the words of its command, and what they take away.
 local function sides(changes, scored)
   local adds, drops, a, d = {}, {}, 0, 0
@@ -105,20 +119,29 @@ local function sides(changes, scored)
   end
   return adds, drops
 end
+local function write_sorted(key, changes)
+  local member, score = single(changes)
+  if score then return call('ZADD', key, score, member) end
+  if member then return sizes[key] > 0 and call('ZREM', key, member) end
+  local adds, drops = sides(changes, true)
+  if drops[1] and sizes[key] > 0 then in_chunks('ZREM', key, drops) end
+  if adds[1] then in_chunks('ZADD', key, adds) end
+end
+-- How many members the set has then.
+local function write_set(key, changes)
+  local left, member, stays = sizes[key], single(changes)
+  if stays then return left + call('SADD', key, member) end
+  if member then return left - call('SREM', key, member) end
+  local adds, drops = sides(changes)
+  if adds[1] then left = left + in_chunks('SADD', key, adds) end
+  if drops[1] and sizes[key] > 0 then left = left - in_chunks('SREM', key, drops) end
+  return left
+end
 local function write_indexes()
-  for key, changes in pairs(sorted) do
-    local adds, drops = sides(changes, true)
-    if drops[1] and sizes[key] > 0 then in_chunks('ZREM', key, drops) end
-    if adds[1] then in_chunks('ZADD', key, adds) end
-  end
+  for key, changes in pairs(sorted) do write_sorted(key, changes) end
   for key, changes in pairs(sets) do
-    local adds, drops = sides(changes)
-    local left = sizes[key]
-    if adds[1] then left = left + in_chunks('SADD', key, adds) end
-    if drops[1] and sizes[key] > 0 then left = left - in_chunks('SREM', key, drops) end
-    local listing = listings[key]
-    if listing and listing[2] ~= '%' then
-      -- kept with the set's first and last member
+    local left, listing = write_set(key, changes), listings[key]
+    if listing[2] ~= '%' then
       if left == 0 then
         call('HDEL', listing[1], listing[2])
       elseif sizes[key] == 0 or listing[4] then
