@@ -8,7 +8,7 @@ also when the change moves it along the index that is walked.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from pydantic import ValidationError
@@ -68,8 +68,8 @@ async def _apply(site: Site[Any], selection: Selection, change: Change) -> int:
             for first in range(0, len(members), step):
                 part = members[first : first + step]
                 guarded = change(guard.program(part))
-                changes = [(site.keyspace, replace(guarded, member=part[0]))]
-                changes += [(site.keyspace, replace(others, member=member)) for member in part[1:]]
+                changes = [(site.keyspace, guarded._replace(member=part[0]))]
+                changes += [(site.keyspace, others._replace(member=member)) for member in part[1:]]
                 applied = await site.store.backend.writer.apply(changes)
                 left += [member for member, done in zip(part, applied.results, strict=True) if done <= 0]
             changed += len(members) - len(left)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from redisom_lite.schema.keyspace import Keyspace
@@ -22,9 +22,8 @@ Place: TypeAlias = tuple[Keyspace, int]
 SWEPT: Final = 16
 """How many overdue records a step cleans up in passing."""
 
-_TOKEN: Final = WORD + WORD
+_TOKEN: Final = WORD + WORD + b"%b%b"
 _ONE: Final = number(1)
-_ONE_OF_ONE: Final = _ONE + _ONE
 _EACH: Final = packed(b"each")
 _ALL: Final = packed(b"all")
 _DONE: Final = b"l1:s1:O"
@@ -46,6 +45,9 @@ class Applied(NamedTuple):
     failures: Sequence[Failure] = ()
 
 
+_ONE_DONE: Final = Applied((1,))
+
+
 class Step:
     """Mutations on their way to the server: the models and record keys they name, each once.
 
@@ -64,29 +66,28 @@ class Step:
         self.models: list[Place] = []
         self.keys: list[bytes] = []
         self._mode = _EACH if each else _ALL
-        self._sweep = number(sweep)
-        if len(changes) == 1:
+        if len(changes) == 1 and sweep == SWEPT:
             self._alone(*changes[0])
         else:
-            self._together(also)
+            self._together(sweep, also)
 
     def _alone(self, keyspace: Keyspace, mutation: Mutation) -> None:
         """One mutation: what most steps are, in a third of the time."""
-        member, args, indexes = mutation.member, mutation.args, keyspace.index_fields
+        name, member, args = mutation
         partition, key = keyspace.locate(member)
         self.models.append((keyspace, partition))
         self.keys.append(key)
-        self._words = 13 + indexes.length + args.length
-        self._pieces = [_ONE_OF_ONE, keyspace.headers[partition], self._sweep, *indexes.pieces]
-        self._pieces += (WORD % (len(member), member), _opening(mutation.name), *args.pieces)
+        words, model = _only_model(keyspace, partition)
+        self._words = words + 5 + args.length
+        self._pieces = [model, WORD % (len(member), member), _opening(name), *args.pieces]
 
-    def _together(self, also: Place | None) -> None:
+    def _together(self, sweep: int, also: Place | None) -> None:
         models: dict[Place, tuple[bytes, dict[bytes, tuple[bytes, bytes]]]] = {}
         if also is not None:
             models[also] = _ONE, {}
         words, pieces = 0, list[bytes]()
         for keyspace, mutation in self.changes:
-            name, member, args = mutation.name, mutation.member, mutation.args
+            name, member, args = mutation
             partition, key = keyspace.locate(member)
             place = keyspace, partition
             model, records = models.get(place) or models.setdefault(place, (number(len(models) + 1), {}))
@@ -98,7 +99,12 @@ class Step:
         self._words = 2 + words
         for (keyspace, partition), (_, records) in models.items():
             indexes = keyspace.index_fields
-            self._pieces += (number(len(records)), keyspace.headers[partition], self._sweep, *indexes.pieces)
+            self._pieces += (
+                number(len(records)),
+                keyspace.headers[partition],
+                number(sweep),
+                *indexes.pieces,
+            )
             self._words += 7 + indexes.length + len(records)
             self.models.append((keyspace, partition))
             self.keys += records
@@ -115,13 +121,13 @@ class Step:
 
     def args(self, stamp: bytes, operation: bytes, window: bytes, acknowledged: Sequence[bytes]) -> Words:
         """The script's ARGV; `window`, and what is acknowledged, are packed."""
-        token = _TOKEN % (len(stamp), stamp, len(operation), operation)
-        pieces = [token, window, self._mode, number(len(acknowledged)), *acknowledged, *self._pieces]
+        token = _TOKEN % (len(stamp), stamp, len(operation), operation, window, self._mode)
+        pieces = [token, number(len(acknowledged)), *acknowledged, *self._pieces]
         return Words(5 + len(acknowledged) + self._words, pieces)
 
     def applied(self, reply: Sequence[Any]) -> Applied:
         if len(reply) == 1:
-            return Applied([1] * len(self.changes))
+            return _ONE_DONE if len(self.changes) == 1 else Applied([1] * len(self.changes))
         if reply[0] == b"F":
             return Applied([1] * len(self.changes), [_failure(entry) for entry in reply[1]])
         return Applied(reply[1], [_failure(entry) for entry in reply[2]] if len(reply) > 2 else ())
@@ -134,6 +140,14 @@ class Sending(NamedTuple):
     stamp: bytes
     operation: bytes
     args: Words
+
+
+@lru_cache(maxsize=4096)
+def _only_model(keyspace: Keyspace, partition: int) -> tuple[int, bytes]:
+    """What apply.lua is told of the models when there is one, with one record: how many words, and these."""
+    indexes = keyspace.index_fields
+    told = [_ONE, _ONE, keyspace.headers[partition], number(SWEPT), *indexes.pieces]
+    return 8 + indexes.length, b"".join(told)
 
 
 @cache
@@ -151,13 +165,17 @@ def remembered(reply: Any) -> bytes:
     return _DONE if len(reply) == 1 and reply[0] == b"O" else _kept(reply)
 
 
-def _kept(value: Any) -> bytes:
-    if type(value) is bytes:
-        return b"s%d:%b" % (len(value), value)
-    if type(value) is int:
-        text = b"%d" % value
-        return b"i%d:%b" % (len(text), text)
-    return b"l%d:%b" % (len(value), b"".join(map(_kept, value)))
+def _kept(values: Sequence[Any]) -> bytes:
+    parts: list[bytes] = []
+    for value in values:
+        if type(value) is bytes:
+            parts.append(b"s%d:%b" % (len(value), value))
+        elif type(value) is int:
+            text = b"%d" % value
+            parts.append(b"i%d:%b" % (len(text), text))
+        else:
+            parts.append(_kept(value))
+    return b"l%d:%b" % (len(parts), b"".join(parts))
 
 
 def recalled(answer: bytes) -> Any:

@@ -20,7 +20,7 @@ from typing import Any, Final
 from redisom_lite.engine.declare import declare
 from redisom_lite.engine.policy import warn_of_eviction
 from redisom_lite.engine.scripts import load
-from redisom_lite.engine.step import SWEPT, Applied, Change, Failure, Sending, Step, remembered
+from redisom_lite.engine.step import Applied, Change, Failure, Sending, Step, remembered
 from redisom_lite.engine.transport import Transport
 from redisom_lite.engine.upkeep import Upkeep
 from redisom_lite.errors import (
@@ -39,6 +39,7 @@ from redisom_lite.schema.mutations import Mutation, look
 from redisom_lite.words import WORD, packed
 
 _CLEANED_WHEN_FULL: Final = 4
+_ACKNOWLEDGED: Final = 4096
 _ACKNOWLEDGED_PER_STEP: Final = 32
 _REMEMBERED: Final = 60.0  # seconds, or four timeouts when that is longer
 
@@ -56,13 +57,13 @@ class Writer:
         self._process, self._name = 0, b""
         self._upkeep = Upkeep(transport)
 
-    async def apply(self, changes: Sequence[Change], *, each: bool = False, sweep: int = SWEPT) -> Applied:
+    async def apply(self, changes: Sequence[Change], *, each: bool = False) -> Applied:
         """Apply changes that share a slot, in one step.
 
         All of them or none, the first failure raised as its error; with `each`, those that can be, the others'
         failures returned.
         """
-        step = Step(changes, each=each, sweep=sweep)
+        step = Step(changes, each=each)
         try:
             applied = await self._send(step)
         except OutOfMemoryError:
@@ -121,7 +122,8 @@ class Writer:
         script, transport = load("apply"), self._transport()
         for _ in range(6):
             sending = self.stamp(step)
-            applied = await self.settle(sending, await transport.call(script, step.keys, sending.args))
+            reply = await transport.call(script, step.keys, sending.args)
+            applied = self._applied(sending, reply) or await self.settle(sending, reply)
             if applied is not None:
                 return applied
         raise BackendError("the server and this process do not agree on the model's indexes or on the time")
@@ -139,26 +141,34 @@ class Writer:
 
     async def settle(self, sending: Sending, reply: Any) -> Applied | None:
         """Read the script's answer. None: nothing was written, the obstacle is settled: stamp and send again."""
-        step = sending.step
         code: bytes = reply[0]
         match code:
-            case b"O":
-                if not self._asked:
-                    self._asked = True
-                    await warn_of_eviction(self._transport())
-                waiting = self._acknowledged.setdefault(step.operations, deque(maxlen=4096))
-                answer = sending.operation + remembered(reply)
-                waiting.append(WORD % (len(answer), answer))
-                return step.applied(reply)
-            case b"F":
-                return step.applied(reply)
             case b"M":
                 position: int = reply[1] - 1
-                keyspace, partition = step.models[position]
+                keyspace, partition = sending.step.models[position]
                 await declare(self._transport(), keyspace, partition, writer=True)
-            case _:
+                return None
+            case b"X":
                 self._skew = reply[1] - int(time.time() * 1_000_000)
-        return None
+                return None
+            case b"O" if not self._asked:
+                self._asked = True
+                await warn_of_eviction(self._transport())
+            case _:
+                pass
+        return self._applied(sending, reply)
+
+    def _applied(self, sending: Sending, reply: Any) -> Applied | None:
+        """What a step did; None when nothing was written, or something else is to be settled first."""
+        step, code = sending.step, reply[0]
+        if code == b"O" and self._asked:
+            waiting = self._acknowledged.get(step.operations)
+            if waiting is None:
+                waiting = self._acknowledged[step.operations] = deque(maxlen=_ACKNOWLEDGED)
+            answer = sending.operation + remembered(reply)
+            waiting.append(WORD % (len(answer), answer))
+            return step.applied(reply)
+        return step.applied(reply) if code == b"F" else None
 
     async def bury(self, step: Step, failures: Sequence[Failure]) -> bool:
         """Look whether the owners of contested unique values are gone (deleted by another program); clean if so."""

@@ -8,9 +8,8 @@ itself what they replace. Lists travel as their length in words, then the words.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redisom_lite.codec.structure import JsonCodec
 from redisom_lite.schema.encoding import NOTHING, Row, encoder
@@ -44,8 +43,7 @@ NEVER: Final = (b"1", b"O")
 """A program that no record satisfies."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mutation:
+class Mutation(NamedTuple):
     """One change of one record: the operation's name, the record's key (sort form), and what the script reads after."""
 
     name: bytes
@@ -188,8 +186,7 @@ def live(member: bytes, lifetime: bytes, *, guard: Sequence[bytes] = NO_GUARD) -
     return Mutation(b"life", member, _opening(lifetime, *_guarded(guard)))
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """An addition to one number: `bounds` are (`ge`|`gt`|`le`|`lt`, text); `default` stands in for an absent field."""
 
     spec: FieldSpec
@@ -203,11 +200,13 @@ def increase(
     member: bytes, steps: Sequence[Step], *, version: int | None = None, lifetime: bytes = KEEP
 ) -> Mutation:
     """Add to numbers on the server; its result is their new texts, then the version (1 when there is none)."""
-    words = [_opening(_expected(version), lifetime, b"%d" % len(steps))]
-    for step in steps:
-        length, piece = _addition(step.spec, step.kind, step.default, step.bounds)
-        words.append(Words(length, [piece % (len(step.delta), step.delta)]))
-    return Mutation(b"inc", member, joined(words))
+    opening = _opening(_expected(version), lifetime, b"%d" % len(steps))
+    words, pieces = opening.length, [*opening.pieces]
+    for spec, kind, delta, default, bounds in steps:
+        length, piece = _addition(spec, kind, default, bounds)
+        words += length
+        pieces.append(piece % (len(delta), delta))
+    return Mutation(b"inc", member, Words(words, pieces))
 
 
 @lru_cache(maxsize=256)
