@@ -26,6 +26,7 @@ from redisom_lite.schema.record import Record
 _RESERVED: Final = (b"_ix", b"_null", b"_v")
 _ENDLESS: Final = -1
 _TRIES: Final = 20
+_PUNCTUAL_TRIES: Final = 3
 _STEP: Final = 200
 _OWNERS: Final = 50
 TOLERANCE: Final = 100
@@ -131,14 +132,17 @@ class Way:
         return copied
 
     async def _copy(self, members: list[bytes], only_absent: bool, copied: Copied) -> None:
-        keyspace = self.keyspace(self.source)
-        seen = dict(zip(members, await look(self.source, keyspace, members), strict=True))
-        for _ in range(_TRIES):
+        began = now()
+        seen = await self._look(self.source, members)
+        for attempt in range(_TRIES):
             await self._write(seen, only_absent, copied)
-            written = [member for member in seen if member not in copied.failed]
-            again = dict(zip(written, await look(self.source, keyspace, written), strict=True))
+            held_up = now() - began > TOLERANCE
+            began = now()
+            again = await self._look(self.source, [member for member in seen if member not in copied.failed])
             changed = {member: each for member, each in again.items() if not _equal(each, seen[member])}
-            copied.done += len(written) - len(changed)
+            if held_up and attempt < _PUNCTUAL_TRIES and not only_absent:
+                changed |= await self._late(again)
+            copied.done += len(again) - len(changed)
             if not changed or only_absent:
                 return
             seen = changed
@@ -146,6 +150,19 @@ class Way:
             copied.failed[member] = ConflictError(
                 f"{self.model.__name__}: the record changes faster than it is copied"
             )
+
+    async def _look(self, store: Store, members: list[bytes]) -> dict[bytes, Snapshot | None]:
+        return dict(zip(members, await look(store, self.keyspace(store), members), strict=True))
+
+    async def _late(self, wanted: dict[bytes, Snapshot | None]) -> dict[bytes, Snapshot]:
+        """Those that end at another time on the target: what remained of them was long on its way."""
+        mortal = {m: each for m, each in wanted.items() if each is not None and each.ends is not None}
+        there = await self._look(self.target, [*mortal])
+        return {
+            member: each
+            for member, each in mortal.items()
+            if (other := there[member]) is not None and not same_end(each.ends, other.ends)
+        }
 
     async def _write(self, seen: dict[bytes, Snapshot | None], only_absent: bool, copied: Copied) -> None:
         keyspace = self.keyspace(self.target)
