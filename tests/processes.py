@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,19 +31,31 @@ class Process:
         )
         return done.stdout.strip()
 
+    @property
+    def ended(self) -> bool:
+        return self.popen.poll() is not None
+
+    def answers(self) -> bool:
+        """Whether it is this server that answers at its port, and has loaded its data."""
+        ours = f"process_id:{self.popen.pid}" in self.command("INFO", "server").splitlines()
+        return ours and self.command("PING") == "PONG"
+
 
 def free_port() -> int:
-    """A port nothing listens on; a cluster node needs the one 10000 above too."""
+    """A port nothing listens on; a cluster node needs the one 10000 above too.
+
+    Both are below what systems give to outgoing connections: else one of those may have it when the server starts, or
+    a client that looks for the server may meet itself.
+    """
     while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
-            with contextlib.suppress(OSError, OverflowError):
-                two.bind(("127.0.0.1", port + 10000))
-                return port
+        with socket.socket() as one, socket.socket() as two, contextlib.suppress(OSError):
+            port = random.SystemRandom().randrange(11_000, 22_000)
+            one.bind(("127.0.0.1", port))
+            two.bind(("127.0.0.1", port + 10_000))
+            return port
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, subprocess.CalledProcessError):
@@ -54,38 +67,34 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 20) ->
 
 @contextlib.contextmanager
 def run(folder: Path, *options: str, port: int | None = None, sentinel: bool = False) -> Iterator[Process]:
-    """Run a server with `options` until the end of the block."""
+    """Run a server with `options` until the end of the block; without `port` on any that is free."""
     binary = shutil.which("redis-server", path="/usr/bin") or shutil.which("redis-server")
     if binary is None or not shutil.which("redis-cli"):
         pytest.skip("needs redis-server and redis-cli")
-    port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "server.conf"
     if not config.exists():
         config.write_text("")
-    words = [
-        binary,
-        str(config),
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--dir",
-        str(folder),
-        "--save",
-        "",
-    ]
-    popen = subprocess.Popen(
-        [*words, *options, *(["--sentinel"] if sentinel else [])],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        process = Process(port, folder, popen)
-        wait_for(
-            lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None, "the start of a server"
-        )
+    words = [binary, str(config), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", *options]
+    if sentinel:
+        words.append("--sentinel")
+    with contextlib.ExitStack() as stack:
+        for left in reversed(range(1 if port else 4)):
+            process = stack.enter_context(_started(words, folder, port or free_port()))
+            wait_for(lambda process=process: process.ended or process.answers(), "the start of a server")
+            if not process.ended:
+                break
+            if not left:  # nor was it for a port that was taken meanwhile
+                pytest.fail(f"a server ended as it started: {(folder / 'log').read_text()}")
         yield process
+
+
+@contextlib.contextmanager
+def _started(words: Sequence[str], folder: Path, port: int) -> Iterator[Process]:
+    with (folder / "log").open("ab") as log:
+        popen = subprocess.Popen([*words, "--port", str(port)], stdout=log, stderr=log)
+    try:
+        yield Process(port, folder, popen)
     finally:
         popen.kill()
         popen.wait()
@@ -139,4 +148,6 @@ def cluster(folder: Path, size: int = 3) -> Iterator[Cluster]:
                 ),
                 "the cluster's agreement",
             )
+        for node in nodes:  # short only to agree soon: no node is to be given up because it was held up
+            node.command("CONFIG", "SET", "cluster-node-timeout", "60000")
         yield Cluster(nodes)
