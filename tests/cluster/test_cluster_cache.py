@@ -56,9 +56,9 @@ async def test_answer_depends_on_models_of_other_slots(db: Database) -> None:
 async def test_expired_record_drops_answers(db: Database) -> None:
     cache = Cache(db, "on-cluster", ttl="5m", early=0)
     load = Loader(1)
-    await Product(sku="earl", category="tea").save(ttl=0.1)
+    await Product(sku="earl", category="tea").save(ttl=1)
     await cache.get_or_load("k", load, depends_on=Product.category == "tea")
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(1.05)
     for _ in range(2):
         await cache.get_or_load("k", load, depends_on=Product.category == "tea")
     assert load.runs == 2

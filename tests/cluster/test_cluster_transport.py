@@ -156,7 +156,7 @@ async def test_calls_while_connections_are_killed_all_succeed(
 
 
 async def test_call_through_a_plain_url_names_the_cure(cluster: processes.Cluster) -> None:
-    transport = open_transport(parse(f"redis://127.0.0.1:{cluster.nodes[0].port}"), timeout=0.3)
+    transport = open_transport(parse(f"redis://127.0.0.1:{cluster.nodes[0].port}"), timeout=1)
     away = next(key for key in KEYS if slot_of(key) > 16384 // 3 + 1)
     with pytest.raises(UnavailableError, match=r"redis\+cluster"):
         await transport.call(ECHO, [away], ["v"])
@@ -170,7 +170,7 @@ async def test_first_node_away_is_made_up_for_by_the_next(cluster: processes.Clu
 
 
 async def test_cluster_away_is_unavailable() -> None:
-    transport = open_transport(parse("redis+cluster://127.0.0.1:1,127.0.0.1:2"), timeout=0.3)
+    transport = open_transport(parse("redis+cluster://127.0.0.1:1,127.0.0.1:2"), timeout=1)
     with pytest.raises(UnavailableError) as caught:
         await transport.call(ECHO, [b"k"], ["v"])
     assert caught.value.outcome == "none"

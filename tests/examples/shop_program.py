@@ -36,13 +36,13 @@ def running(*options: str, **environment: str) -> Iterator[str]:
         yield found[0]
     finally:
         program.send_signal(signal.SIGINT)
-        status = program.wait(20)
+        status = program.wait(60)
         program.stdout.close()
     assert status == 0
 
 
 def _wait_for(address: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
             httpx.get(address, timeout=5)

@@ -22,7 +22,7 @@ def test_demo_on_a_real_server_agrees_with_sqlite(real_url: str) -> None:
         env={**os.environ, "COLUMNS": "80"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == f"{len(questions.QUESTIONS)} answers, all equal to SQLite's"

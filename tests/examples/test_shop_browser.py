@@ -16,6 +16,7 @@ playwright = pytest.importorskip(
     "playwright.async_api", reason="the shop's page is tested with playwright: pip install playwright"
 )
 expect = playwright.expect
+expect.set_options(timeout=30_000)  # ms
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(

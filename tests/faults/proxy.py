@@ -58,6 +58,12 @@ class Proxy:
         for link in self._links:
             link.cancel()
 
+    async def sever(self) -> None:
+        """Cut every connection; done when both ends can know of it."""
+        links = [*self._links]
+        self.cut()
+        await asyncio.gather(*links, return_exceptions=True)
+
     def hang(self) -> None:
         """Forward nothing more, and take nothing more from either side."""
         self._moving.clear()

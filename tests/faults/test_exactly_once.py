@@ -136,9 +136,11 @@ async def test_bulk_saves_over_a_lossy_line_land_once(db: Database, proxy: Lossy
 async def test_what_could_not_be_told_is_reported_as_unknown(
     real_url: str, proxy: LossyProxy, calls: int, odds: int
 ) -> None:
+    async with Database(real_url) as direct:
+        direct.bind(Product)
+        product = await Product.objects.create(sku="a")
     async with Database(proxy.url, timeout=0.15) as db:
         db.bind(Product)
-        product = await Product.objects.create(sku="a")
         sure = unknown = 0
         proxy.odds = odds
 

@@ -111,7 +111,7 @@ async def test_mapper_through_a_failover_goes_on_and_stays_consistent(
 
 
 async def test_raw_client_of_a_sentinel_serves_hundreds_at_once(watched: Watched) -> None:
-    connections = Connections(parse(watched.url))
+    connections = Connections(parse(watched.url), timeout=60)
     raw = connections.redis()
     assert sorted(await asyncio.gather(*(raw.incr("n") for _ in range(400)))) == list(range(1, 401))
     transport = open_transport(parse("memory://"), client=raw)
@@ -121,7 +121,7 @@ async def test_raw_client_of_a_sentinel_serves_hundreds_at_once(watched: Watched
 
 
 async def test_service_unknown_to_the_sentinel_is_unavailable(watched: Watched) -> None:
-    transport = open_transport(parse(watched.url.replace("/main", "/other")), timeout=0.5)
+    transport = open_transport(parse(watched.url.replace("/main", "/other")), timeout=1)
     with pytest.raises(UnavailableError) as caught:
         await transport.call(INCR, [b"n"], [1])
     assert caught.value.outcome == "none"

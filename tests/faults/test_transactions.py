@@ -175,12 +175,12 @@ async def Transaction_on(far: Database, site: Any) -> Any:
 
 
 async def test_connection_lost_while_reading_had_no_effect(db: Database, socket: str) -> None:
-    async with Proxy(socket) as proxy, Database(proxy.url, timeout=0.5) as far:
+    async with Proxy(socket) as proxy, Database(proxy.url) as far:
         await Account(id="a").insert()
         with pytest.raises(BackendError) as caught:
             async with Transaction_on(far, Account.objects.site()) as tx:
                 await tx.get(Account, "a")
-                proxy.cut()
+                await proxy.sever()
                 await asyncio.sleep(0.01)
                 tx.insert(Account(id="b"))
                 await tx.get(Account, "c")
@@ -259,7 +259,7 @@ async def test_function_that_lost_its_connection_without_effect_runs_again(db: D
             runs += 1
             account = await tx.get(Account, "a")
             if runs < 3:
-                proxy.cut()
+                await proxy.sever()
                 await asyncio.sleep(0.01)
             account.balance += 1
             tx.save(account)

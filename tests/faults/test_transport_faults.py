@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from redisom_lite.engine import multiplex, transport as steps
 from redisom_lite.engine.address import parse
 from redisom_lite.engine.embedded import start
 from redisom_lite.engine.pool import Connections, open_transport
@@ -62,7 +63,7 @@ async def transport(request: pytest.FixtureRequest, proxy: Proxy) -> AsyncIterat
 
 async def test_call_after_the_connection_was_cut_connects_again(transport: Transport, proxy: Proxy) -> None:
     await transport.call(ECHO, [b"k"], ["a"])
-    proxy.cut()
+    await proxy.sever()
     await asyncio.sleep(0.02)
     assert await transport.call(ECHO, [b"k"], ["b"]) == [b"k", b"b"]
     assert proxy.accepted == 2
@@ -113,7 +114,7 @@ async def test_call_to_no_server_fails_at_the_deadline_without_effect() -> None:
     with pytest.raises(UnavailableError, match="refused") as caught:
         await transport.call(ECHO, [b"k"], ["a"])
     assert caught.value.outcome == "none"
-    assert 0.3 < time.monotonic() - began < 4
+    assert 0.3 < time.monotonic() - began < 30
     assert isinstance(caught.value.__cause__, Exception)
     await transport.aclose()
 
@@ -132,10 +133,12 @@ async def test_calls_to_no_server_do_not_storm_it(proxy: Proxy) -> None:
 async def test_first_call_to_a_server_that_is_back_is_answered(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("random.uniform", lambda _low, high: high)  # the longest pauses there can be
-    transport = open_transport(parse(proxy.url), timeout=0.3)
+    monkeypatch.setattr("random.uniform", lambda _low, high: high)  # the longest pauses there can be, at once
+    for pause in (multiplex, "_FIRST_PAUSE"), (multiplex, "_LONGEST_PAUSE"), (steps, "_FIRST_PAUSE"):
+        monkeypatch.setattr(*pause, 10)
+    transport = open_transport(parse(proxy.url), timeout=1.5)
     proxy.refusing = True
-    for i in range(4):
+    for i in range(2):
         with pytest.raises(UnavailableError):
             await transport.call(ECHO, [b"k"], [i])
     refused = proxy.accepted
@@ -177,7 +180,7 @@ async def test_call_to_a_stopped_server_times_out_and_recovers(multiplex: bool) 
     pid = int(
         next(line for line in command(server.socket, "INFO server").splitlines() if "process_id" in line)[11:]
     )
-    transport = open_transport(parse(server.url), timeout=0.5, multiplex=multiplex)
+    transport = open_transport(parse(server.url), timeout=1.5, multiplex=multiplex)
     await transport.call(ECHO, [b"k"], ["a"])
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -297,7 +300,7 @@ async def test_session_after_its_idle_connection_was_cut_gets_another(
 ) -> None:
     async with transport.session() as session:
         await session.send("PING")
-    proxy.cut()
+    await proxy.sever()
     await asyncio.sleep(0.02)
     async with transport.session() as session:
         assert await session.send("PING") == b"PONG"
@@ -375,7 +378,7 @@ async def test_cancelled_sessions_leave_no_connection_behind(real_url: str) -> N
             await asyncio.sleep(chance.random() * 0.0005)
             chance.choice(tasks).cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         for _ in range(10):
             await one()
     await transport.aclose()
@@ -433,8 +436,11 @@ async def test_wire_silent_for_long_is_asked_before_it_is_trusted(proxy: Proxy) 
     assert proxy.accepted == 1
     wire.heard_at -= 1000
     proxy.hang()
-    asyncio.get_running_loop().call_later(1.05, proxy.resume)  # the PING has a second
-    assert await transport.call(ECHO, [b"k"], ["c"]) == [b"k", b"c"]
+    asking = asyncio.create_task(transport.call(ECHO, [b"k"], ["c"]))
+    while proxy.accepted == 1:  # noqa: ASYNC110 - the PING has a second
+        await asyncio.sleep(0.001)
+    proxy.resume()
+    assert await asking == [b"k", b"c"]
     assert proxy.accepted == 2
     await transport.aclose()
 
@@ -480,7 +486,7 @@ async def test_wrong_password_is_denied_at_once_and_not_shown(socket: str, multi
     command(socket, "ACL SETUSER default >right resetpass >right")
     try:
         with pytest.raises(AccessDeniedError) as caught:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(4):
                 await transport.call(ECHO, [b"k"], ["v"])
     finally:
         right = open_transport(parse(f"unix://default:right@{socket}"))

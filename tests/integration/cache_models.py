@@ -28,19 +28,23 @@ class Spread(Model):
 
 
 class Loader:
-    """An async function without arguments that gives, or raises, what it is told to, after a while."""
+    """An async function without arguments that gives, or raises, what it is told to, after a while.
 
-    def __init__(self, gives: Any = None, *, after: float = 0.0) -> None:
+    Where that is None, it waits for `leave`.
+    """
+
+    def __init__(self, gives: Any = None, *, after: float | None = 0.0) -> None:
         self.gives = gives
         self.after = after
         self.runs = 0
         self.begun = asyncio.Event()
+        self.leave = asyncio.Event()
 
     async def __call__(self) -> Any:
         self.runs += 1
         self.begun.set()
         gives = self.gives
-        await asyncio.sleep(self.after)
+        await (self.leave.wait() if self.after is None else asyncio.sleep(self.after))
         if isinstance(gives, BaseException):
             raise gives
         return gives

@@ -181,10 +181,10 @@ async def test_big_value_comes_back_whole(cache: Cache) -> None:
 
 async def test_entry_is_fresh_for_its_lifetime_exactly(db: Database, cache: Cache) -> None:
     load = Loader(1)
-    await cache.get_or_load("k", load, ttl="300ms")
+    await cache.get_or_load("k", load, ttl="1500ms")
     (key,) = await db.redis.keys("*cache:e:*")
     remaining = await db.redis.pttl(key)
-    assert 0 < remaining <= 300
+    assert 0 < remaining <= 1500
     while await db.redis.exists(key):
         found = await cache.get("k")
         left = await db.redis.pttl(key)
@@ -253,12 +253,12 @@ async def test_early_load_keeps_nobody_waiting(db: Database, chance: Any) -> Non
     load = Loader(1, after=0.05)
     await cache.get_or_load("k", load)
     chance(1 - 2**-53)
-    load.after, load.gives = 1.0, 2
+    load.after, load.gives = None, 2
     load.begun.clear()
     slow = asyncio.create_task(cache.get_or_load("k", load))
     await load.begun.wait()
-    async with asyncio.timeout(0.9):
-        assert await cache.get_or_load("k", load) == 1
+    assert await cache.get_or_load("k", load) == 1
+    load.leave.set()
     assert await slow == 2
     assert load.runs == 2
 
@@ -381,7 +381,7 @@ async def test_loader_runs_without_a_server(db: Database, cache: Cache) -> None:
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("skip", range(4))
 async def test_answer_is_given_wherever_the_connection_breaks(db: Database, skip: int, moment: Any) -> None:
-    cache = Cache(db, "answers", ttl="5m", lock="100ms")
+    cache = Cache(db, "answers", ttl="5m", lock="1500ms")  # kept later: it is no call of these
     load = Loader(1)
     with faults(db, skip=skip, moment=moment) as plan:
         assert await cache.get_or_load("k", load) == 1

@@ -283,10 +283,10 @@ async def test_writers_and_readers_at_once_never_meet_an_outdated_answer(real_ur
 
 async def test_expired_record_drops_the_answers_it_was_in(cache: Cache) -> None:
     kept, other = Kept(cache, TEA, "k"), Kept(cache, Product.category == "herbs", "other")
-    await Product(sku="brief", category="tea").save(ttl=0.1)
+    await Product(sku="brief", category="tea").save(ttl=1)
     await kept.load()
     await other.load()
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(1.05)
     assert await kept.dropped()
     assert not await kept.dropped()
     assert not await other.dropped()
@@ -294,10 +294,10 @@ async def test_expired_record_drops_the_answers_it_was_in(cache: Cache) -> None:
 
 async def test_expired_record_that_a_sweep_cleaned_drops_the_answers_it_was_in(cache: Cache) -> None:
     kept, text = Kept(cache, TEA, "k"), Kept(cache, Product.name.startswith("Br"), "text")
-    await Product(sku="brief", category="tea", name="Brief").save(ttl=0.05)
+    await Product(sku="brief", category="tea", name="Brief").save(ttl=1)
     await kept.load()
     await text.load()
-    await asyncio.sleep(0.08)
+    await asyncio.sleep(1.05)
     await Product.objects.sweep()
     assert await kept.dropped()
     assert await text.dropped()

@@ -29,12 +29,12 @@ async def db(url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def cache(db: Database) -> Cache:
-    return Cache(db, "flights", ttl="5m", lock="300ms")
+    return Cache(db, "flights", ttl="5m")
 
 
 def other_process(cache: Cache, db: Database) -> Cache:
     """A cache that shares nothing with this one but the server."""
-    return Cache(db, cache.prefix, ttl="5m", lock="300ms")
+    return Cache(db, cache.prefix, ttl="5m")
 
 
 async def test_callers_of_one_key_share_a_load(cache: Cache) -> None:
@@ -99,7 +99,9 @@ async def test_caller_who_waits_for_an_earlier_load_can_be_cancelled(cache: Cach
     first = asyncio.create_task(cache.get_or_load("k", load))
     await load.begun.wait()
     second = asyncio.create_task(cache.get_or_load("k", load))
-    await asyncio.sleep(0.1)
+    (flight,) = cache._loading._flights._here().values()
+    while flight._waiting < 2:  # noqa: ASYNC110 - nobody else asks for it
+        await asyncio.sleep(0.001)
     first.cancel()
     await asyncio.sleep(0.05)
     with pytest.raises(TimeoutError):
@@ -151,8 +153,9 @@ async def test_another_process_loads_when_the_load_fails(cache: Cache, db: Datab
         await here
 
 
-async def test_lock_is_kept_as_long_as_the_load_takes(cache: Cache, db: Database) -> None:
-    load = Loader(1, after=1.2)  # four lives of the lock
+async def test_lock_is_kept_as_long_as_the_load_takes(db: Database) -> None:
+    cache = Cache(db, "flights", ttl="5m", lock="1500ms")
+    load = Loader(1, after=3.2)  # two lives of the lock
     other = Loader(2)
     here = asyncio.create_task(cache.get_or_load("k", load))
     await load.begun.wait()
@@ -161,11 +164,12 @@ async def test_lock_is_kept_as_long_as_the_load_takes(cache: Cache, db: Database
 
 
 async def test_load_that_lost_its_lock_is_not_stored(cache: Cache, db: Database) -> None:
-    load = Loader("late", after=0.05)
+    load = Loader("late", after=None)
     here = asyncio.create_task(cache.get_or_load("k", load))
     await load.begun.wait()
     (lock,) = await db.redis.keys("*cache:l:*")
     await db.redis.set(lock, "another")
+    load.leave.set()
     assert await here == "late"
     assert await cache.get("k") is None
     assert await db.redis.get(lock) == b"another"
@@ -194,7 +198,7 @@ from redisom_lite.cache import Cache
 
 async def main(url, callers, load_seconds):
     async with Database(url) as db:
-        cache = Cache(db, "stampede", ttl="5m", lock="500ms")
+        cache = Cache(db, "stampede", ttl="5m", lock=sys.argv[4])
 
         @cache(key="answer:{n}")
         async def answer(n: int) -> list[int]:
@@ -213,8 +217,8 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
 """
 
 
-def start_callers(url: str, callers: int, load_seconds: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", CALLERS, url, str(callers), str(load_seconds)]
+def start_callers(url: str, callers: int, load_seconds: float, lock: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CALLERS, url, str(callers), str(load_seconds), lock]
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -230,7 +234,7 @@ def let_go(process: subprocess.Popen[str]) -> None:
 
 
 async def test_stampede_of_200_tasks_in_4_processes_loads_once(real_url: str) -> None:
-    processes = [start_callers(real_url, 50, 0.5) for _ in range(4)]
+    processes = [start_callers(real_url, 50, 0.5, "10s") for _ in range(4)]
     for process in processes:
         until_ready(process)
     for process in processes:
@@ -243,7 +247,7 @@ async def test_stampede_of_200_tasks_in_4_processes_loads_once(real_url: str) ->
 
 
 async def test_killed_loader_blocks_others_for_the_life_of_its_lock(real_url: str) -> None:
-    victim = start_callers(real_url, 1, 600)
+    victim = start_callers(real_url, 1, 600, "3s")
     until_ready(victim)
     let_go(victim)
     assert victim.stdout is not None
@@ -252,13 +256,13 @@ async def test_killed_loader_blocks_others_for_the_life_of_its_lock(real_url: st
     victim.communicate()
     async with Database(real_url) as db:
         (lock,) = await db.redis.keys("*cache:l:*")
-        assert await db.redis.pttl(lock) <= 500
+        assert 0 < await db.redis.pttl(lock) <= 3000
         cache = Cache(db, "stampede", ttl="5m")
         load, began = Loader([1]), time.monotonic()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             assert await cache.get_or_load("answer:7", load) == [1]
         assert load.runs == 1
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
 
 
 DIGEST = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -77,13 +78,13 @@ async def test_counter_bound_beyond_what_the_server_compares_exactly_is_refused(
 
 
 async def test_window_counts_the_last_while_and_forgets(db: Database) -> None:
-    logins = WindowCounter(db, "logins", window="500ms", le=3)
+    logins = WindowCounter(db, "logins", window="1s", le=3)
     assert await logins.incr() == 1
     assert await logins.incr(2) == 3
     with pytest.raises(ConstraintError):
         await logins.incr()
     assert await logins.get() == 3
-    await asyncio.sleep(0.53)
+    await asyncio.sleep(1.03)  # a window and its sixtieth
     assert await logins.get() == 0
     assert await logins.incr() == 1
     assert await logins.ttl() is not None
@@ -91,9 +92,11 @@ async def test_window_counts_the_last_while_and_forgets(db: Database) -> None:
 
 async def test_window_never_forgets_early(db: Database) -> None:
     logins = WindowCounter(db, "logins", window="1s")
+    began = time.monotonic()
     await logins.incr()
-    await asyncio.sleep(0.8)
-    assert await logins.get() == 1
+    while await logins.get():  # noqa: ASYNC110 - time's work
+        await asyncio.sleep(0.001)
+    assert time.monotonic() - began > 0.99
 
 
 @pytest.mark.parametrize("text", ["plain ascii", "héllo wörld ✓ 🎉!", ""])
@@ -143,11 +146,11 @@ async def test_sliding_lifetime_is_renewed_by_writes_and_reads(db: Database) -> 
     seen = SetOf(db, "seen", ttl="10s", sliding=True)
     for renew in (lambda: seen.add("b"), seen.len, lambda: seen.contains("a")):
         await seen.add("a")
-        await seen.expire("1s")
+        await seen.expire("4s")
         await renew()
         left = await seen.ttl()
         assert left is not None
-        assert left > timedelta(seconds=9)
+        assert left > timedelta(seconds=5)
 
 
 async def test_structure_ends_with_its_lifetime(db: Database) -> None:

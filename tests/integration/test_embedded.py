@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import stat
@@ -150,6 +151,8 @@ def test_stop_ends_the_server_at_once_and_only_once() -> None:
 
 
 def test_stop_leaves_no_zombie_and_no_open_file() -> None:
+    gc.collect()
+    embedded._reap()  # what earlier tests left
     opened, children = set(os.listdir("/dev/fd")), set(embedded._guardians)
     embedded.start().stop()
     assert set(os.listdir("/dev/fd")) == opened

@@ -109,7 +109,9 @@ async def test_trim_works_on_a_full_server(db: Database) -> None:
 async def test_monitor_calls_while_the_block_runs_and_not_after(db: Database) -> None:
     seen: list[memory.MemoryReport] = []
     async with memory.on_pressure(db, 0.5, seen.append, interval="5ms", of=1000) as monitor:
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(20):
+            while len(seen) < 3:  # noqa: ASYNC110 - the callback's work
+                await asyncio.sleep(0.01)
     calls = len(seen)
     assert calls == monitor.called > 1
     await asyncio.sleep(0.03)

@@ -188,7 +188,7 @@ async def test_memory_of_one_name_is_shared_by_all_and_by_no_other(lane: str) ->
 
 
 async def test_raw_client_serves_hundreds_at_once(url: str) -> None:
-    connections = Connections(parse(url))
+    connections = Connections(parse(url), timeout=60)
     raw = connections.redis()
     assert sorted(await asyncio.gather(*(raw.incr("n") for _ in range(500)))) == list(range(1, 501))
     await connections.aclose()

@@ -156,13 +156,20 @@ async def test_read_only_during_a_failover_is_waited_for() -> None:
     assert endpoint.dropped == 4
 
 
-async def test_pauses_grow_and_stay_within_the_deadline() -> None:
-    endpoint = Endpoint(Raised("none"))
-    began = asyncio.get_running_loop().time()
+async def test_pauses_grow_and_stay_within_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint, pauses = Endpoint(Raised("none")), [0.0]
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    transport = StepTransport(endpoint, timeout=0.5)
+    monkeypatch.setattr(transport, "_now", lambda: sum(pauses))
     with pytest.raises(UnavailableError):
-        await call(endpoint, 0.5)
-    assert asyncio.get_running_loop().time() - began <= 0.6
-    assert len(endpoint.sent) < 60
+        await transport.call(SCRIPT, [b"k"], ["v"])
+    assert sum(pauses) < 0.5
+    assert len(endpoint.sent) == len(pauses) < 60
+    assert all(pause <= 0.01 * 2**n for n, pause in enumerate(pauses))
 
 
 async def test_commands_that_reached_the_server_are_not_repeated() -> None:
