@@ -26,7 +26,7 @@ def hydrating(model: type[R], keyspace: Keyspace, manager: object) -> Callable[[
 
     def hydrate(row: list[bytes | None]) -> R:
         stored = row[:width]
-        gaps = _gaps(names, row, width) if None in stored else ()
+        gaps = () if all(stored) else _gaps(names, row, width)  # to look for None takes twice as long
         try:
             record: R = _with_defaults(schema, stored, gaps) if gaps else whole(stored)
         except ValidationError as error:

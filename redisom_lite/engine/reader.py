@@ -20,7 +20,7 @@ from redisom_lite.engine.scripts import load
 from redisom_lite.engine.sorting import Sorter, in_order, on_partitions
 from redisom_lite.keys import text_member
 from redisom_lite.plan.ordering import After, columns, position, score_key, text_key
-from redisom_lite.plan.planner import LOADED, SOONEST
+from redisom_lite.plan.planner import portions
 from redisom_lite.plan.prepared import Prepared
 from redisom_lite.plan.slicing import are_apart, is_cut, slices
 from redisom_lite.schema.keyspace import Keyspace
@@ -205,13 +205,14 @@ class Reader(Sorter):
                     early(arrived)
 
             reads: deque[asyncio.Task[list[Found]]] = deque()
+            sizes = portions()
             try:
                 async for reply in self._replies(reading, partition):
                     if reply.rows:
                         take(list(zip(reply.members, reading.whole_rows(reply.rows), strict=True)))
                         continue
                     fresh = [member for member in reply.members if member not in found]
-                    for part in _parts(fresh, LOADED if reads or found else SOONEST):
+                    for part in _parts(fresh, sizes):
                         reads.append(asyncio.create_task(self._read(reading, part)))
                         await asyncio.sleep(0)  # let it be sent
                         if len(reads) > 2:
@@ -325,12 +326,13 @@ class Reader(Sorter):
         ]
 
 
-def _parts(members: list[bytes], first: int) -> Iterator[list[bytes]]:
+def _parts(members: list[bytes], sizes: Iterator[int]) -> Iterator[list[bytes]]:
     """What to read in one go each."""
-    at, size = 0, first
+    at = 0
     while at < len(members):
+        size = next(sizes)
         yield members[at : at + size]
-        at, size = at + size, LOADED
+        at += size
 
 
 def _is_at(spec: FieldSpec, key: bytes, member: bytes, text: bytes | None) -> bool:

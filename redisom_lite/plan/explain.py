@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from redisom_lite.plan.expression import Condition, HasToken, LexRange, NumberRange
 from redisom_lite.plan.ordering import rest
-from redisom_lite.plan.planner import LOADED, SOONEST, Path, QueryPlan, describe, plan, together
+from redisom_lite.plan.planner import LOADED, Path, QueryPlan, describe, plan, portion_count, together
 from redisom_lite.plan.slicing import slice_count
 from redisom_lite.schema.model_schema import Kind
 
@@ -175,7 +175,7 @@ def _round_trips(
     rows = examined if limit is None else min(examined, limit)
     calls = max(slice_count(query.clauses), ceil(examined / budget))
     if rows > together(limit):
-        calls += ceil(rows / LOADED) if limit is not None else 1 + ceil(max(0, rows - SOONEST) / LOADED)
+        calls += portion_count(rows) if limit is None else ceil(rows / LOADED)
     if strategy == "K" or not query.single:
         calls += 1  # sort keys first
     return calls + (limit is not None and driver is not None and _goes_on(query, driver))

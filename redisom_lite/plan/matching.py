@@ -159,28 +159,27 @@ def _double_of(field: FieldSpec) -> Callable[[bytes], float]:
 
 def _in_range(condition: NumberRange) -> _TextTest:
     field, low, high = condition.field, condition.low, condition.high
-    double = _double_of(field)
+    low_open, high_open = condition.low_open, condition.high_open
     least = low.number if low is not None else float("-inf")
     greatest = high.number if high is not None else float("inf")
-    plain = field.codec.form in _PLAIN and not any(bound is not None and bound.exact for bound in (low, high))
+    plain = field.codec.form in _PLAIN
+    exact = plain and not any(bound is not None and bound.exact for bound in (low, high))
 
     def holds(text: bytes) -> bool:
-        number = double(text)
+        short = plain and len(text) <= _SHORT
+        try:
+            number = float(text) if short else _score(field, text).number
+        except ValueError:
+            raise UnclearError from None
         if least < number < greatest:
             return True
         if number < least or number > greatest:
             return False
-        if (
-            plain and len(text) <= _SHORT and text.isdigit()
-        ):  # it is what its double is, and so are the bounds
-            return not (
-                (number == least and condition.low_open) or (number == greatest and condition.high_open)
-            )
+        if short and exact and text.lstrip(b"-").isdigit():  # it is what its double is, and so are the bounds
+            return not ((low_open and number == least) or (high_open and number == greatest))
         score = _score(field, text)
-        return (
-            low is None or (compare(score, low) > 0 if condition.low_open else compare(score, low) >= 0)
-        ) and (
-            high is None or (compare(score, high) < 0 if condition.high_open else compare(score, high) <= 0)
+        return (low is None or (compare(score, low) > 0 if low_open else compare(score, low) >= 0)) and (
+            high is None or (compare(score, high) < 0 if high_open else compare(score, high) <= 0)
         )
 
     return holds

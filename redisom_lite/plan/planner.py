@@ -9,8 +9,9 @@ then, if the limit is not reached, those that have none, in key order. A *valued
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate, takewhile
 from typing import Final, NamedTuple
 
 from redisom_lite.plan.expression import (
@@ -35,8 +36,21 @@ KEY_ORDER: Final = "key"
 
 LOADED: Final = 250
 """Records read by key in one go."""
-SOONEST: Final = 50
-"""Fewer in the first read of everything: objects are made of them while the others are on their way."""
+
+
+def portions() -> Iterator[int]:
+    """Records of everything to read in one go, one after the other: objects are made of each while the next is read."""
+    size = _SOONEST
+    while True:
+        yield size
+        size = min(
+            LOADED, size + size // 2
+        )  # an object takes longer to make than its row to read, but not twice
+
+
+def portion_count(rows: int) -> int:
+    """In how many of these so many rows are."""
+    return sum(1 for _ in takewhile(lambda read: read < rows, accumulate(portions(), initial=0)))
 
 
 def together(limit: int | None) -> int:
@@ -46,6 +60,7 @@ def together(limit: int | None) -> int:
 
 _PAGE: Final = 100
 _FEW: Final = 24
+_SOONEST: Final = 50
 
 
 class Selection(NamedTuple):

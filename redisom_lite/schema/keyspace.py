@@ -30,6 +30,8 @@ class Keyspace:
         self.bases = tuple(keys.base(namespace, schema.prefix, schema.group, number) for number in numbers)
         self._stems = tuple(base + b":r:" for base in self.bases)
         self.int_keys = b"1" if schema.key.codec is INT else b"0"
+        self._text = _text_of_int if schema.key.codec is INT else keys.encode
+        """A primary key as it stands in keys."""
 
     def partition(self, member: bytes) -> int:
         """Which partition a primary key (sort form) belongs to."""
@@ -54,14 +56,6 @@ class Keyspace:
     def part_key(self, member: bytes, name: bytes) -> bytes:
         """The key of a part of that record; `name` percent-encoded."""
         return self.bases[self.partition(member)] + b":p:" + self._text(member) + b":" + name
-
-    def _text(self, member: bytes) -> bytes:
-        """A primary key as it stands in keys."""
-        if self.int_keys == b"0":
-            return keys.encode(member)
-        if b"0" < member[:1] < b"z":  # not negative, and of less than 61 digits: see `keys.member_of_int`
-            return member[1:]
-        return b"%d" % keys.int_of_member(member)
 
     def whole(self, member: bytes, row: list[bytes | None]) -> list[bytes | None] | None:
         """A row with its key filled in where another program left it out; None when nothing is stored at all."""
@@ -152,6 +146,12 @@ class Keyspace:
             for spec in self.schema.fields
             if spec.kind is Kind.TAG or (spec.nullable and _is_index(spec))
         )
+
+
+def _text_of_int(member: bytes) -> bytes:
+    if b"0" < member[:1] < b"z":  # not negative, and of less than 61 digits: see `keys.member_of_int`
+        return member[1:]
+    return b"%d" % keys.int_of_member(member)
 
 
 def _is_index(spec: FieldSpec) -> bool:

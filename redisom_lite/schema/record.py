@@ -7,8 +7,9 @@ record is an update of that record too, and never brings back one that has gone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel
 
@@ -89,9 +90,8 @@ def state_of(record: Record) -> State | None:
     return state
 
 
-def set_state(record: Record, state: State | None) -> None:
-    """Give an object the state of its stored record; `None` makes it new again."""
-    _slot.__set__(record, state)
+set_state: Final[Callable[[Record, State | None], None]] = _slot.__set__
+"""Give an object the state of its stored record; `None` makes it new again."""
 
 
 def _with_state_of(source: Record, copied: R) -> R:
