@@ -14,9 +14,7 @@ from typing import Final, Generic, TypeVar
 
 from redisom_lite.errors import QueryError
 from redisom_lite.plan.ordering import After, columns, text_key
-from redisom_lite.plan.planner import Selection
-from redisom_lite.plan.prepared import prepare
-from redisom_lite.words import packed
+from redisom_lite.plan.prepared import Prepared
 
 M = TypeVar("M")
 
@@ -33,31 +31,30 @@ class Page(Generic[M]):
     next: str | None
 
 
-def seal_cursor(selection: Selection, after: After) -> str:
+def seal_cursor(query: Prepared, after: After) -> str:
     """The cursor behind a record."""
     parts = [after.member, *(b"-" if text is None else b"+" + text for text in after.texts)]
-    body = _VERSION + _signature(selection) + b"".join(b"%d:%b" % (len(part), part) for part in parts)
+    body = _VERSION + query.signature + b"".join(b"%d:%b" % (len(part), part) for part in parts)
     return urlsafe_b64encode(_check(body) + body).rstrip(b"=").decode()
 
 
-def open_cursor(selection: Selection, cursor: str) -> After:
+def open_cursor(query: Prepared, cursor: str) -> After:
     """The end of the page a cursor stands for; `QueryError` when it is damaged or of another query."""
+    model = query.selection.schema.model
     try:
         raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         body = raw[_CHECK:]
-        head = len(_VERSION) + _CHECK
+        signed = _VERSION + query.signature
         if cursor.encode() != urlsafe_b64encode(raw).rstrip(b"=") or raw[:_CHECK] != _check(body):
             raise ValueError
-        if body[:head] != _VERSION + _signature(selection):
-            raise QueryError(
-                f"{selection.schema.model}: this cursor belongs to another query: start without one"
-            )
-        member, *texts = _parts(body[head:])
+        if not body.startswith(signed):
+            raise QueryError(f"{model}: this cursor belongs to another query: start without one")
+        member, *texts = _parts(body[len(signed) :])
         after = After(member, tuple(None if text[:1] == b"-" else text[1:] for text in texts))
-        for spec, text in zip(columns(selection.order), after.texts, strict=True):
+        for spec, text in zip(columns(query.selection.order), after.texts, strict=True):
             text_key(spec, text)
     except (ValueError, AttributeError):
-        raise QueryError(f"{selection.schema.model}: this cursor is damaged: start without one") from None
+        raise QueryError(f"{model}: this cursor is damaged: start without one") from None
     return after
 
 
@@ -74,10 +71,3 @@ def _parts(text: bytes) -> list[bytes]:
 
 def _check(body: bytes) -> bytes:
     return blake2b(body, digest_size=_CHECK, key=_KEY).digest()
-
-
-def _signature(selection: Selection) -> bytes:
-    """What makes two queries' cursors interchangeable: model, order and conditions."""
-    order = [b"%b %d" % (term.field.word, term.descending) for term in selection.order]
-    pieces = [packed(selection.schema.prefix.encode(), *order), *prepare(selection).program().pieces]
-    return blake2b(b"".join(pieces), digest_size=_CHECK).digest()

@@ -22,7 +22,7 @@ from redisom_lite.plan.explain import Actual, Plan, explained
 from redisom_lite.plan.expression import And, Condition, Not, Or, Term
 from redisom_lite.plan.ordering import After, columns
 from redisom_lite.plan.planner import QueryPlan, Selection
-from redisom_lite.plan.prepared import prepare
+from redisom_lite.plan.prepared import Prepared, prepare
 from redisom_lite.scanning import MOST, Scan
 from redisom_lite.schema.lifetime import Lifetime
 from redisom_lite.schema.model_schema import FieldSpec, ModelSchema
@@ -33,8 +33,8 @@ from redisom_lite.site import Site
 V = TypeVar("V")
 M = TypeVar("M", bound=Record)
 
-_Read: TypeAlias = tuple[M, bytes, Row]
-"""A record, its key, and the row it was made of."""
+_Read: TypeAlias = tuple[bytes, Row]
+"""The key of a record, and the row to make it of."""
 
 BATCH: Final = 500
 
@@ -56,11 +56,12 @@ class Source(Generic[M]):
 class Query(Generic[M]):
     """Records of one model that satisfy conditions, in an order. Await it for the list."""
 
-    __slots__ = ("_select", "_source")
+    __slots__ = ("_ready", "_select", "_source")
 
     def __init__(self, source: Source[M], selection: Selection) -> None:
         self._source = source
         self._select = selection
+        self._ready: Prepared | None = None
 
     def __repr__(self) -> str:
         return f"<Query of {self._source.model.__name__}>"
@@ -120,16 +121,16 @@ class Query(Generic[M]):
         site = self._site()
         hydrate = site.hydrate
         if self._select.limit is not None:
-            return [hydrate(row) for _, row in await _rows(site, self._select)]
+            return [hydrate(row) for _, row in await _rows(site, self._prepared())]
         made: dict[bytes, M] = {}
         key = site.schema.key.position
 
-        def early(found: Iterable[tuple[bytes, Row]]) -> None:
+        def early(found: Iterable[_Read]) -> None:
             for member, row in found:
                 if row[key] is not None:
                     made[member] = hydrate(row)
 
-        found = await _rows(site, self._select, early=early)
+        found = await _rows(site, self._prepared(), early=early)
         return [made[member] if member in made else hydrate(row) for member, row in found]
 
     async def first(self) -> M | None:
@@ -153,7 +154,8 @@ class Query(Generic[M]):
         """How many records; `limit` and `offset` are respected. Reads no record."""
         site = self._site()
         schema, where, _, limit, offset = self._select
-        total = await site.store.backend.reader.count(_reading(site, Selection(schema, where)))
+        query = prepare(Selection(schema, where))
+        total = await site.store.backend.reader.count(Reading(site.keyspace, query))
         await site.store.backend.tidy()
         total = max(0, total - offset)
         return total if limit is None else min(total, limit)
@@ -165,14 +167,15 @@ class Query(Generic[M]):
         if self._select.limit == 0:
             return False
         site = self._site()
-        found = await site.store.backend.reader.any(_reading(site, Selection(*self._select[:2])))
+        query = prepare(Selection(*self._select[:2]))
+        found = await site.store.backend.reader.any(Reading(site.keyspace, query))
         await site.store.backend.tidy()
         return found
 
     async def pks(self) -> list[Any]:
         """The primary keys, in order. Reads no record."""
         site = self._site()
-        members = await site.store.backend.reader.members(site.keyspace, prepare(self._select))
+        members = await site.store.backend.reader.members(site.keyspace, self._prepared())
         await site.store.backend.tidy()
         of_member = site.schema.key.codec.of_member
         return [of_member(member) for member in members]
@@ -185,7 +188,7 @@ class Query(Generic[M]):
         schema = self._select.schema
         specs = list(dict.fromkeys(_named(schema, field) for field in fields)) or list(schema.fields)
         site = self._site()
-        rows = [row for _, row in await _rows(site, self._select, *specs)]
+        rows = [row for _, row in await _rows(site, self._prepared(), *specs)]
         return pick(site.model, site.keyspace, specs, rows)
 
     def __aiter__(self) -> AsyncIterator[M]:
@@ -204,13 +207,15 @@ class Query(Generic[M]):
         """
         _positive(self._name, "a batch", size)
         left, offset, after = self._select.limit, self._select.offset, None
+        hydrate = self._site().hydrate
         while left is None or left > 0:
             asked = size if left is None else min(size, left)
             found = await self._behind(after, asked, offset)
             if not found:
                 return
-            after, offset = self._end(found[-1]), 0  # before anyone changes the record
-            yield [record for record, _, _ in found]
+            records = [hydrate(row) for _, row in found]
+            after, offset = self._end(found[-1], records[-1]), 0  # before anyone changes the record
+            yield records
             if len(found) < asked:
                 return
             left = None if left is None else left - asked
@@ -223,11 +228,13 @@ class Query(Generic[M]):
         if self._select.limit is not None or self._select.offset:
             raise QueryError(f"{self._name}: a query with limit or offset has no pages: leave them out")
         _positive(self._name, "a page", size)
-        start = None if after is None else open_cursor(self._select, after)
+        query = self._prepared()
+        start = None if after is None else open_cursor(query, after)
         found = await self._behind(start, size + 1, 0)
-        items = [record for record, _, _ in found[:size]]
+        hydrate = self._site().hydrate
+        items = [hydrate(row) for _, row in found[:size]]
         more = len(found) > size
-        return Page(items, seal_cursor(self._select, self._end(found[size - 1])) if more else None)
+        return Page(items, seal_cursor(query, self._end(found[size - 1], items[-1])) if more else None)
 
     def scan(self, test: Callable[[M], object], *, most: int = MOST) -> Scan[M]:
         """The records of this query that pass a test in Python, in order: await it for the list, or iterate over it.
@@ -244,7 +251,7 @@ class Query(Generic[M]):
         `analyze` runs it too, and adds what that took.
         """
         site = self._site()
-        prepared, reader = prepare(self._select), site.store.backend.reader
+        prepared, reader = self._prepared(), site.store.backend.reader
         planned = prepared.planned
         decisions = []
         if not planned.impossible:
@@ -326,18 +333,19 @@ class Query(Generic[M]):
         limit = self._select.limit
         return self.limit(n if limit is None else min(limit, n))
 
-    async def _behind(self, after: After | None, limit: int, offset: int) -> list[_Read[M]]:
-        site = self._site()
-        hydrate = site.hydrate
-        schema, where, order, _, _ = self._select
-        found = await _rows(site, Selection(schema, where, order, limit, offset), after=after)
-        return [(hydrate(row), member, row) for member, row in found]
+    def _prepared(self) -> Prepared:
+        """Planned once, however often it runs."""
+        if self._ready is None:
+            self._ready = prepare(self._select)
+        return self._ready
 
-    def _end(self, read: _Read[M]) -> After:
+    async def _behind(self, after: After | None, limit: int, offset: int) -> list[_Read]:
+        return await _rows(self._site(), self._prepared().cut(limit, offset), after=after)
+
+    def _end(self, read: _Read, record: M) -> After:
         """The end of a page whose last record this is."""
-        record, member, row = read
-        state = state_of(record)
-        return After(member, tuple(_text(spec, row, state) for spec in columns(self._select.order)))
+        (member, row), state = read, state_of(record)
+        return After(member, tuple([_text(spec, row, state) for spec in columns(self._select.order)]))
 
 
 def _shown(planned: QueryPlan, decisions: Sequence[Decision], budget: int) -> Plan:
@@ -350,19 +358,15 @@ def _shown(planned: QueryPlan, decisions: Sequence[Decision], budget: int) -> Pl
     return explained(planned, first.strategy, first.path - 1, total, sizes, budget=budget)
 
 
-def _reading(site: Site[Any], selection: Selection, *specs: FieldSpec) -> Reading:
-    names = site.keyspace.names_of((*specs, *columns(selection.order))) if specs else None
-    return Reading(site.keyspace, prepare(selection), names)
-
-
 async def _rows(
     site: Site[Any],
-    selection: Selection,
+    query: Prepared,
     *specs: FieldSpec,
     after: After | None = None,
-    early: Callable[[Iterable[tuple[bytes, Row]]], None] | None = None,
-) -> list[tuple[bytes, Row]]:
-    reading = _reading(site, selection, *specs)
+    early: Callable[[Iterable[_Read]], None] | None = None,
+) -> list[_Read]:
+    names = site.keyspace.names_of((*specs, *columns(query.selection.order))) if specs else None
+    reading = Reading(site.keyspace, query, names)
     found = await site.store.backend.reader.rows(reading, after=after, early=early)
     await site.store.backend.tidy()
     return found

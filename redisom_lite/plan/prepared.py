@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
+from hashlib import blake2b
 from typing import Final
 
 from redisom_lite.plan.expression import And, Condition
@@ -22,6 +23,7 @@ from redisom_lite.schema.model_schema import DEADLINE
 from redisom_lite.words import Words, packed
 
 _KEPT: Final = 1024
+_SIGNATURE: Final = 8  # bytes
 _NONE: Final[Mapping[bytes, int]] = {}
 
 
@@ -62,7 +64,7 @@ class Statement:
 class Prepared:
     """A selection, and what to send for it."""
 
-    __slots__ = ("_operands", "_planned", "_test", "selection", "shared", "statement")
+    __slots__ = ("_operands", "_planned", "_signature", "_test", "selection", "shared", "statement")
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class Prepared:
         self.shared = planned is None
         """Whether its plan is that of a shape, which has but a few operands."""
         self._test: Test | None = None
+        self._signature = b""
 
     @property
     def planned(self) -> QueryPlan:
@@ -96,6 +99,22 @@ class Prepared:
         if self._test is None:
             self._test = test_of(self.selection.schema, self.clauses)
         return self._test
+
+    @property
+    def signature(self) -> bytes:
+        """What tells it from others: model, order and conditions."""
+        if not self._signature:
+            schema, _, order, *_ = self.selection
+            terms = [b"%b %d" % (term.field.word, term.descending) for term in order]
+            words = b"".join([packed(schema.prefix.encode(), *terms), *self.program().pieces])
+            self._signature = blake2b(words, digest_size=_SIGNATURE).digest()
+        return self._signature
+
+    def cut(self, limit: int, offset: int) -> Prepared:
+        """The same conditions and order, of `limit` records behind `offset` others."""
+        selection = self.selection._replace(limit=limit, offset=offset)
+        planned = None if self.shared else replace(self.planned, selection=selection)
+        return Prepared(selection, self.statement, self._operands, planned)
 
     def words(self, *, every: bool) -> Words:
         """Clauses and paths as find.lua reads them: `every` for the first records in order, else for all."""

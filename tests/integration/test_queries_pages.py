@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from redisom_lite import Composite, Database, Key, Meta, Model, Range, Tag
-from redisom_lite.errors import QueryError
+from redisom_lite.errors import DecodeError, QueryError
 
 
 class Item(Model):
@@ -64,6 +64,15 @@ async def pages(query: Any, size: int) -> list[list[str]]:
         after = page.next
         if after is None:
             return found
+
+
+async def test_page_reads_no_object_of_the_record_behind_it(db: Database) -> None:
+    await Item.objects.save_many(made(Item, 4))
+    await db.redis.hset("{item}:r:003", "price", "none of these")  # which no object can be made of
+    page = await Item.objects.find().page(size=3)
+    assert ([each.id for each in page.items], page.next is not None) == (["000", "001", "002"], True)
+    with pytest.raises(DecodeError, match=r"Item\.price"):
+        await Item.objects.find().page(size=3, after=page.next)
 
 
 @pytest.mark.parametrize("order", ORDERS)
