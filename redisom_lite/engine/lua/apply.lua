@@ -31,7 +31,8 @@ local find, sub, format, concat = string.find, string.sub, string.format, table.
 
 -- What a call works on, made anew by `begin`: functions outlive the call.
 local KEYS, ARGV, at
-local clock, now, stamp, operation, window, all
+local clock, now            -- the server's time in us and in ms
+local stamp, operation, window, all
 local acknowledged_from, acknowledged_to
 local models, members_at, operations
 -- What the step will do, by key: the last word on a member wins. Reading a key's size before the first write proves
@@ -48,14 +49,24 @@ local function take()
   at = at + 1
   return ARGV[at]
 end
+-- Counts and positions are the same few words again and again, and reading a number takes longer than finding it.
+local counts, room = {}, 256
+local function count_of(word)
+  local count = counts[word]
+  if not count then
+    count = tonumber(word)
+    if room > 0 then counts[word], room = count, room - 1 end
+  end
+  return count
+end
 local function take_number()
   at = at + 1
-  return tonumber(ARGV[at])
+  return count_of(ARGV[at])
 end
 -- Where n words begin and end; they are passed over.
 local function take_words()
   local from = at + 2
-  at = at + 1 + ARGV[at + 1]
+  at = at + 1 + count_of(ARGV[at + 1])
   return from, at
 end
 
@@ -96,7 +107,7 @@ end
 local function take_model(first, count)
   local base = take()
   local model = { base = base, writer = take(), int_keys = take() == '1', evictable = take() == '1',
-    versioned = take() == '1', sweep = take_number(), first = first, count = count, composites = {},
+    versioned = take() == '1', sweep = take(), first = first, count = count, composites = {},
     registry = base .. ':k', due = base .. ':due', memo = base .. ':memo',
     names = {}, scores = {}, tags = {}, fading = {}, guards = {} }
   model.numbers_from, model.numbers_to = take_words()
@@ -111,8 +122,9 @@ local function take_model(first, count)
 end
 local function begin(keys, args)
   KEYS, ARGV, at = keys, args, 0
-  clock = call('TIME')
-  now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+  local time = call('TIME')
+  clock = time[1] * 1000000 + time[2]
+  now = math.floor(clock / 1000)
   stamp, operation, window, all = take(), take(), take_number(), take() == 'all'
   acknowledged_from, acknowledged_to = take_words()
   models = {}
@@ -195,7 +207,7 @@ end
 
 -- Sweep a bounded number of overdue records by what their memos say.
 local function sweep(model)
-  local overdue = call('ZRANGEBYSCORE', model.due, '-inf', '(' .. format('%.0f', now), 'LIMIT', 0, model.sweep)
+  local overdue = call('ZRANGEBYSCORE', model.due, '-inf', '(' .. format('%d', now), 'LIMIT', '0', model.sweep)
   for _, member in ipairs(overdue) do
     if not sorted[model.due] or sorted[model.due][member] == nil then
       local memo = size_of(model.memo, 'HLEN') > 0 and call('HGET', model.memo, member)
@@ -236,7 +248,7 @@ local function run()
   if refused[1] then return { 'F', refused } end
   if all and #failures > 0 then return { 'F', failures } end
   for n = 1, #models do
-    if models[n].sweep > 0 and size_of(models[n].due, 'ZCARD') > 0 then sweep(models[n]) end
+    if models[n].sweep ~= '0' and size_of(models[n].due, 'ZCARD') > 0 then sweep(models[n]) end
   end
   prove_listings()
   local drop_watches = watch_caches()

@@ -134,7 +134,7 @@ end
 -- Where the item at `pos` ends.
 local function behind(pos)
   local kind = ARGV[pos]
-  return pos + (kind == 'z' and 4 or kind == 't' and 3 + 2 * ARGV[pos + 2] or kind == 'l' and 3 or 2)
+  return pos + (kind == 'z' and 4 or kind == 't' and 3 + 2 * count_of(ARGV[pos + 2]) or kind == 'l' and 3 or 2)
 end
 -- False only if the record surely has no entry but a number's under this name: most often told without parsing.
 local function may_list(record, name)
@@ -160,7 +160,7 @@ local function apply_items(record, claims_from, claims_to, from, to, numbers_onl
       if not numbers_only and may_list(record, name) then reindex_only(record, nil, name) end
     elseif kind == 't' then
       local tokens, texts = {}, {}
-      for t = 1, tonumber(ARGV[pos + 2]) do tokens[t], texts[t] = ARGV[pos + 1 + 2 * t], ARGV[pos + 2 + 2 * t] end
+      for t = 1, count_of(ARGV[pos + 2]) do tokens[t], texts[t] = ARGV[pos + 1 + 2 * t], ARGV[pos + 2 + 2 * t] end
       if not numbers_only then reindex_only(record, 't', name, tokens[1] and tokens, texts) end
     elseif kind == 'l' then
       if not numbers_only then reindex_only(record, 'l', name, { ARGV[pos + 2] }) end
@@ -187,7 +187,7 @@ local function put_new(record, claims_from, claims_to, from, to)
       scores[name] = score
       pos = pos + 4
     elseif kind == 't' then
-      local last = pos + 1 + 2 * ARGV[pos + 2]
+      local last = pos + 1 + 2 * count_of(ARGV[pos + 2])
       for t = pos + 3, last, 2 do tag_set(model, name, ARGV[t], ARGV[t + 1])[member] = true end
       tags[name] = pos
       pos = last + 2
@@ -206,7 +206,7 @@ local function put_new(record, claims_from, claims_to, from, to)
     if score and tag == 0 then
       zset(composite.stem .. '%')[member] = score
     elseif score then
-      for t = tag + 3, tag + 1 + 2 * ARGV[tag + 2], 2 do zset(composite.stem .. ARGV[t])[member] = score end
+      for t = tag + 3, tag + 1 + 2 * count_of(ARGV[tag + 2]), 2 do zset(composite.stem .. ARGV[t])[member] = score end
     end
   end
 end

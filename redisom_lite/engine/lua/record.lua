@@ -117,7 +117,7 @@ local function set_deadline(record, deadline)
   record.deadline, record.deadline_changed = deadline, true
   parts_of(record)
   if deadline then
-    zset(due)[record.member] = format('%.0f', deadline)
+    zset(due)[record.member] = format('%d', deadline)
   elseif size_of(due, 'ZCARD') > 0 or sorted[due] then
     zset(due)[record.member] = false
   end
@@ -170,7 +170,7 @@ end
 local function next_version(record)
   if not record.model.versioned then return 1 end
   -- a new record starts from the clock, so that what was read of an earlier one with its key is outdated
-  record.version = (record.live and record.version or clock[1] * 1000000 + clock[2]) + 1
-  record.fields._v = format('%.0f', record.version)
+  record.version = (record.live and record.version or clock) + 1
+  record.fields._v = format('%d', record.version)
   return record.version
 end

@@ -2,7 +2,7 @@
 local function pack_reply(value)
   if type(value) ~= 'table' then
     local kind = type(value) == 'number' and 'i' or 's'
-    local text = kind == 'i' and format('%.0f', value) or value
+    local text = kind == 'i' and format('%d', value) or value
     return kind .. #text .. ':' .. text
   end
   local parts = {}
@@ -24,8 +24,7 @@ local function answered()
     if sub(seen, 1, #operation) == operation then return (unpack_reply(seen, #operation + 1)) end
   end
   -- half the window: while a token is young enough to be accepted, a retry of it cannot yet have been forgotten
-  local server_us = clock[1] * 1000000 + clock[2]
-  if math.abs(server_us - tonumber(stamp)) > window / 2 then return { 'X', server_us } end
+  if math.abs(clock - tonumber(stamp)) > window / 2 then return { 'X', clock } end
 end
 
 local function remember(reply)
@@ -33,11 +32,11 @@ local function remember(reply)
     call('ZREM', operations, unpack(ARGV, acknowledged_from, acknowledged_to))
   end
   if stamp == '' then return end
-  if clock[2] % 16 == 0 then -- now and then is soon enough
-    call('ZREMRANGEBYSCORE', operations, '-inf', '(' .. format('%.0f', clock[1] * 1000000 + clock[2] - window))
+  if clock % 16 == 0 then -- now and then is soon enough
+    call('ZREMRANGEBYSCORE', operations, '-inf', '(' .. format('%d', clock - window))
   end
   local done = false
   for n = 1, #opened do done = done or opened[n].changed end
   -- a step that only deletes stores its token last; on a full server that alone may be refused, and is not missed
-  if done then redis.pcall('ZADD', operations, stamp, operation .. pack_reply(reply)) end
+  if done then redis.pcall('ZADD', operations, stamp, operation .. (reply[2] and pack_reply(reply) or 'l1:s1:O')) end
 end

@@ -31,7 +31,7 @@ local function small_sum(old, delta, bounds)
     local limit = tonumber(bound.text)
     if breaks(bound.op, sum < limit and -1 or sum > limit and 1 or 0) then return nil, 'bound' end
   end
-  return format('%.0f', sum), ''
+  return format('%d', sum), ''
 end
 -- The new text of a number and its exact form ('' when its double gives it back); nil and why when it cannot be.
 local function add(kind, old, delta, bounds)

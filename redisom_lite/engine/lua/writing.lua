@@ -27,7 +27,7 @@ local function surplus(record)
 end
 local function set_end(key, deadline)
   if deadline then
-    call('PEXPIREAT', key, format('%.0f', deadline))
+    call('PEXPIREAT', key, format('%d', deadline))
   else
     call('PERSIST', key)
   end
