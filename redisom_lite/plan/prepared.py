@@ -14,6 +14,7 @@ from typing import Final
 from redisom_lite.plan.expression import And, Condition
 from redisom_lite.plan.marks import Template, marked
 from redisom_lite.plan.matching import Test, fields_of, test_of
+from redisom_lite.plan.normalize import normalize
 from redisom_lite.plan.planner import Path, QueryPlan, Selection, plan
 from redisom_lite.plan.program import program
 from redisom_lite.plan.shape import Operand, Shape, shape_of
@@ -64,7 +65,16 @@ class Statement:
 class Prepared:
     """A selection, and what to send for it."""
 
-    __slots__ = ("_operands", "_planned", "_signature", "_test", "selection", "shared", "statement")
+    __slots__ = (
+        "_clauses",
+        "_operands",
+        "_planned",
+        "_signature",
+        "_test",
+        "selection",
+        "shared",
+        "statement",
+    )
 
     def __init__(
         self,
@@ -79,6 +89,7 @@ class Prepared:
         self._planned = planned
         self.shared = planned is None
         """Whether its plan is that of a shape, which has but a few operands."""
+        self._clauses: tuple[Condition, ...] | None = None
         self._test: Test | None = None
         self._signature = b""
 
@@ -91,7 +102,11 @@ class Prepared:
 
     @property
     def clauses(self) -> tuple[Condition, ...]:
-        return self.planned.clauses
+        """The clauses of the plan, without the rest of it."""
+        if self._clauses is None:
+            known = self._planned
+            self._clauses = normalize(And(self.selection.where)) if known is None else known.clauses
+        return self._clauses
 
     @property
     def test(self) -> Test:
