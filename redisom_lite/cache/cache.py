@@ -9,7 +9,8 @@ from typing import Any, Final, ParamSpec, TypeVar, overload
 from redisom_lite.cache.cached import UNSET, Asked, Cached, Declared, several
 from redisom_lite.cache.dependencies import Dependencies, Depends, Place, depending, forget, places
 from redisom_lite.cache.entries import Entries, Entry
-from redisom_lite.cache.loading import Loading, Policy, Request
+from redisom_lite.cache.loading import Loading
+from redisom_lite.cache.request import Policy, Request
 from redisom_lite.cache.statistics import CacheStats, Counts, stats_of
 from redisom_lite.codec.base import key_safe
 from redisom_lite.containers.typed import Values, values_of

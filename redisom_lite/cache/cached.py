@@ -15,7 +15,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
 from redisom_lite.cache.arguments import Arguments, Template
 from redisom_lite.cache.dependencies import Depending, Depends, depending
-from redisom_lite.cache.loading import Policy
+from redisom_lite.cache.request import Policy
 from redisom_lite.containers.typed import Values
 from redisom_lite.errors import DeclarationError
 from redisom_lite.plan.expression import Condition

@@ -17,18 +17,18 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from inspect import isawaitable
 from typing import Any, Final
 
 from redisom_lite.cache.dependencies import Place, watch
-from redisom_lite.cache.entries import NONE, NOT_FOUND, VALUE, Entries, Lifetimes, Seen
+from redisom_lite.cache.entries import NOT_FOUND, VALUE, Entries, Seen
 from redisom_lite.cache.flights import Flight, Flights
+from redisom_lite.cache.request import Answer, Policy, Request, not_found
 from redisom_lite.cache.statistics import Counts
-from redisom_lite.containers.typed import Values
 from redisom_lite.engine.background import beside
 from redisom_lite.engine.node import Arg
 from redisom_lite.engine.store import Backend
@@ -46,67 +46,12 @@ from redisom_lite.errors import (
 
 AWAY: Final = (UnavailableError, BackendTimeoutError, LoadingError, OutOfMemoryError, ReadOnlyError)
 """What a cache cannot help: its loaders run without it."""
-_NOT_FOUND: Final = "nothing was found when this was last looked for, and that is still remembered"
 Where = tuple[Backend, str]
 
 _loading: ContextVar[frozenset[int]] = ContextVar("redisom_lite_cache_loading", default=frozenset())
 """The numbers of the loads that the running code is part of."""
 _FIRST_LOOK: Final = 0.01
 _LONGEST_LOOK: Final = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How answers are kept, ms: `fresh`; `grace`, the time after it in which they stand in for a loader that fails;
-    `negative`, how long "nothing" is fresh (None: as long as any other answer).
-    """
-
-    fresh: int
-    grace: int = 0
-    negative: int | None = None
-    early: float = 1.0
-    lock: int = 10_000
-
-    @property
-    def longest(self) -> int:
-        """How long any answer can be fresh."""
-        return max(self.fresh, self.negative or 0)
-
-    def lifetimes(self, kind: bytes) -> Lifetimes:
-        """Those of an answer of a kind. "Nothing" never stands in for anything."""
-        if kind == VALUE or self.negative is None:
-            return Lifetimes(self.fresh, self.grace if kind == VALUE else 0)
-        return Lifetimes(self.negative, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What was found, as stored; each caller makes a value of its own of it. `stale`: in place of a failed load."""
-
-    kind: bytes
-    text: bytes = b""
-    stale: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked for: a key, how its answer is loaded, read and written, kept, and what it depends on."""
-
-    key: str
-    loader: Callable[[], Awaitable[Any]]
-    values: Values[Any]
-    policy: Policy
-    tags: tuple[bytes, ...] = ()
-    places: Mapping[bytes, Place] = field(default_factory=dict[bytes, Place])
-
-    def value_of(self, answer: Answer) -> Any:
-        """The value itself, made anew; `NotFoundError` where that is the answer, `DecodeError` for another type's."""
-        if answer.kind == NOT_FOUND:
-            raise NotFoundError(_NOT_FOUND)
-        return None if answer.kind == NONE else self.values.decode(answer.text, b"")
-
-    def answer_of(self, value: Any) -> Answer:
-        return Answer(NONE) if value is None else Answer(VALUE, self.values.encode(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +119,7 @@ class Loading:
         self._counts.add("hits")
         self._counts.add("age", look.seen.age)
         if look.not_found:
-            raise NotFoundError(_NOT_FOUND)
+            raise not_found()
         return look.value
 
     async def look(self, request: Request) -> Look | None:
