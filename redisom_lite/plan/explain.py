@@ -173,7 +173,7 @@ def _round_trips(
         return 0
     limit = query.selection.limit
     rows = examined if limit is None else min(examined, limit)
-    calls = max(slice_count(query.clauses), ceil(examined / budget))
+    calls = max(slice_count(query), ceil(examined / budget))
     if rows > together(limit):
         calls += portion_count(rows) if limit is None else ceil(rows / LOADED)
     if strategy == "K" or not query.single:

@@ -147,6 +147,18 @@ class KeyIn(Condition):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRange(Condition):
+    """The primary key (sort form) is at least `low` and less than `high`; `None` leaves a side open.
+
+    Never written by users: what slices of a long list of excluded keys are about.
+    """
+
+    field: FieldSpec
+    low: bytes | None
+    high: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Term:
     """One term of an order: a column's values ascending or descending, `None` last either way."""
 

@@ -17,6 +17,7 @@ from redisom_lite.plan.expression import (
     HasToken,
     IsNone,
     KeyIn,
+    KeyRange,
     LexRange,
     Not,
     NumberIn,
@@ -76,6 +77,8 @@ def _test(schema: ModelSchema, condition: Condition) -> Test:
         case KeyIn(_, members):
             listed = frozenset(members)
             return lambda member, row: member in listed
+        case KeyRange(_, low, high):
+            return lambda member, row: (low or b"") <= member and (high is None or member < high)
         case IsNone(field):
             return _of_none(schema, field)
         case LexRange(field):

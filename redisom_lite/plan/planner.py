@@ -20,6 +20,7 @@ from redisom_lite.plan.expression import (
     HasToken,
     IsNone,
     KeyIn,
+    KeyRange,
     LexRange,
     Not,
     NumberIn,
@@ -152,10 +153,10 @@ def _clause_paths(clauses: tuple[Condition, ...]) -> Iterable[Path]:
         if reads is not None:
             exact = _exact(clause)
             covers = frozenset((position,)) if exact else frozenset[int]()
-            yield Path(tuple(reads), covers, describe(clause), distinct=_distinct(clause))
+            yield Path(tuple(reads), covers, describe(clause), distinct=apart(clause))
 
 
-def _distinct(clause: Condition) -> bool:
+def apart(clause: Condition) -> bool:
     """Whether the reads of a clause share no record."""
     match clause:
         case HasToken(spec, tokens):
@@ -164,20 +165,24 @@ def _distinct(clause: Condition) -> bool:
             return _apart(items)
         case And(items):
             drivers = sorted((item for item in items if _reads(item) is not None), key=_rank)
-            return _distinct(drivers[0])
+            return apart(drivers[0])
         case _:
             return True
 
 
 def _apart(items: tuple[Condition, ...]) -> bool:
-    """Whether alternatives are ranges of one column that do not overlap (`in_` of many values), or its None."""
-    fields = {item.field for item in items if isinstance(item, NumberRange | LexRange | IsNone)}
+    """Whether alternatives are ranges of one column that do not overlap, or one list of its values; or its None."""
+    fields = {
+        item.field for item in items if isinstance(item, NumberRange | LexRange | NumberIn | TextIn | IsNone)
+    }
     if len(fields) != 1:
         return False
-    numbers = [item for item in items if isinstance(item, NumberRange)]
-    texts = [item for item in items if isinstance(item, LexRange)]
-    nones = sum(isinstance(item, IsNone) for item in items)
-    if len(numbers) + len(texts) + nones != len(items):
+    valued = [item for item in items if not isinstance(item, IsNone)]
+    if len(valued) == 1:
+        return isinstance(valued[0], NumberRange | LexRange | NumberIn | TextIn)
+    numbers = [item for item in valued if isinstance(item, NumberRange)]
+    texts = [item for item in valued if isinstance(item, LexRange)]
+    if len(numbers) + len(texts) != len(valued):
         return False
     return numbers_apart(numbers) and texts_apart(texts)
 
@@ -213,7 +218,7 @@ def _rank(clause: Condition) -> int:
             return 1 if spec.kind is Kind.UNIQUE else 2
         case IsNone():
             return 5
-        case NumberRange() | LexRange() | NumberIn() | TextIn():
+        case NumberRange() | LexRange() | NumberIn() | TextIn() | KeyRange():
             return 3
         case _:
             return 4
@@ -277,7 +282,7 @@ def _marked(path: Path, clauses: tuple[Condition, ...], primary: Term | None) ->
     """Say whether the reads of a path come in the order asked for."""
     kinds = {read[0] for read in path.reads}
     if primary is None or primary.field.kind is Kind.KEY:
-        each = kinds == {b"A"}
+        each = kinds <= {b"A", b"R"}
     else:
         name = primary.field.name.encode()
         each = kinds <= {b"Z", b"C", b"L", b"N", b"M"} and all(read[1] == name for read in path.reads)
@@ -311,7 +316,7 @@ def _fields(condition: Condition) -> set[str]:
             return {name for item in items for name in _fields(item)}
         case Not(item):
             return _fields(item)
-        case KeyIn():
+        case KeyIn() | KeyRange():
             return set()
         case (
             NumberRange(spec) | LexRange(spec) | NumberIn(spec) | TextIn(spec) | HasToken(spec) | IsNone(spec)
@@ -345,6 +350,8 @@ def describe(condition: Condition) -> str:
             return f"{spec.name} is None"
         case KeyIn(_, members):
             return f"{len(members)} key{'s' if len(members) != 1 else ''}"
+        case KeyRange(_, low, high):
+            return f"keys{_sides(low is not None, high is not None)}"
         case _:
             return type(condition).__name__
 
@@ -364,4 +371,4 @@ def guard(where: tuple[Condition, ...]) -> list[bytes]:
 
 def guard_clauses(where: tuple[Condition, ...]) -> tuple[Condition, ...]:
     """What a guard tests."""
-    return tuple(clause for clause in normalize(And(where)) if not isinstance(clause, KeyIn))
+    return tuple(clause for clause in normalize(And(where)) if not isinstance(clause, KeyIn | KeyRange))

@@ -17,6 +17,7 @@ from redisom_lite.plan.expression import (
     HasToken,
     IsNone,
     KeyIn,
+    KeyRange,
     LexRange,
     Not,
     NumberIn,
@@ -70,15 +71,11 @@ def leaf(condition: Condition) -> Instruction:
         case NumberRange(field):
             return (b"Z", field.name.encode(), *bounds(condition))
         case LexRange(field, low, high):
-            return (
-                b"L",
-                field.name.encode(),
-                b"-" if low is None else b"[" + low,
-                b"+" if high is None else b"(" + high,
-            )
+            return (b"L", field.name.encode(), *_edges(low, high))
+        case KeyRange(_, low, high):
+            return (b"R", *_edges(low, high))
         case NumberIn(field, values):
-            words = (word for value in values for word in (value.text, value.decimal, _lean(value)))
-            return (b"N", field.name.encode(), b"%d" % len(values), *words)
+            return (b"N", field.name.encode(), b"%d" % len(values), *map(_listed, values))
         case TextIn(field, texts):
             return (b"M", field.name.encode(), b"%d" % len(texts), *texts)
         case HasToken(field, tokens):
@@ -90,6 +87,14 @@ def leaf(condition: Condition) -> Instruction:
             return (b"K", b"%d" % len(members), *members)
         case _:
             raise AssertionError(f"{type(condition).__name__} is no leaf of a normalized condition")
+
+
+def _edges(low: bytes | None, high: bytes | None) -> Instruction:
+    return (b"-" if low is None else b"[" + low, b"+" if high is None else b"(" + high)
+
+
+def _listed(value: Score) -> bytes:
+    return value.text if value.exact is None else b"%b=%b" % (value.text, value.exact)
 
 
 def composite(tag: str, token: bytes, condition: NumberRange) -> Instruction:

@@ -40,6 +40,8 @@ def _told(read: Instruction, *, distinct: bool) -> tuple[bytes, list[tuple[bytes
             return b":x:" + field, [(b"z", b":i:" + field, *bounds)]
         case (b"C", field, key, low, high, low_open, high_open, _, _, b"0", b"0"):
             return b":x:" + field, [(b"z", key, _side(low, low_open), _side(high, high_open))]
+        case (b"R", low, high):
+            return b"", [(b"l", b":k", low, high)]
         case (b"L", field, low, high):
             return b"", [(b"l", b":i:" + field, low, high)]
         case (b"S", _, *tokens, field) if len(tokens) == 1 or distinct:

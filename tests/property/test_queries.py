@@ -22,7 +22,6 @@ async def test_random_queries_asked_slice_by_slice_answer_like_a_list(
     url: str, lane: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slicing, "LONGEST", 1)
-    monkeypatch.setattr(slicing, "KEYS", 1)
     monkeypatch.setattr(shape, "_MOST", 0)  # so that what lists a few values counts as listing many
     datasets, queries = (3, 15) if lane == "memory" else (8, 50)
     async with Database(url) as db:

@@ -5,16 +5,18 @@
 --
 --   Z field low high low_open high_open low_decimal high_decimal low_lean high_lean   number within bounds
 --   L field min max                                   text within lexicographic bounds (ZRANGEBYLEX notation)
---   N field n (score decimal lean)...                 number is one of these, ascending
+--   N field n score[=decimal]...                      number is one of these, ascending
 --   M field n text...                                 text is one of these, escaped, ascending
 --   S n token... field                                tag holds any token (`%` is None)
 --   U n token... field                                unique value is any token
 --   K n member...                                     primary key is any member
+--   R min max                                         primary key within lexicographic bounds
 --   A | O                                             always | never
 --   = program                                         the one instruction of an earlier program, sent once
 --
 -- `*_decimal` is the bound in decimal sort form, `*_lean` the sign of (bound - its double): -1, 0 or 1. Members whose
--- value its double does not give back are in the hash `:x:<field>` with their exact sort form; only ties need it.
+-- value its double does not give back are in the hash `:x:<field>` with their exact sort form; only ties need it. `=`
+-- follows the score of such a value, too.
 
 -- Decimal sort form: '0', or sign exponent ':' digits for sign 0.digits x 10^exponent. Digits carry no zeros at the
 -- ends, so plain comparison of the digits is comparison of the fractions.
@@ -40,9 +42,9 @@ local function from_now(text)
   return format('%.0f', t[1] * 1000 + floor(t[2] / 1000) + tonumber(text))
 end
 -- A list stays where it is in ARGV, for it may be long and never be needed whole: `count` values from behind `from`.
-local function pass_list(i, width)
+local function pass_list(i)
   i.count, i.from = take_number(), cursor
-  cursor = cursor + i.count * width
+  cursor = cursor + i.count
 end
 local function list_of(i)
   if not i.list then
@@ -51,15 +53,21 @@ local function list_of(i)
   end
   return i.list
 end
--- Values of N are three words. Their scores, ascending, each once; whether one is not what its double stands for.
-local function score_at(i, n) return ARGV[i.from + 3 * n - 2] end
+-- A value of N: its score, and its exact form where the double does not give it back.
+local function score_at(i, n)
+  local word = ARGV[i.from + n]
+  local equals = find(word, '=', 1, true)
+  if not equals then return word end
+  return sub(word, 1, equals - 1), sub(word, equals + 1)
+end
+-- The scores, ascending, each once; whether one is not what its double stands for.
 local function score_list(i)
   if not i.list then
     i.list, i.inexact = {}, false
     for n = 1, i.count do
-      local text = score_at(i, n)
+      local text, exact = score_at(i, n)
       if text ~= i.list[#i.list] then i.list[#i.list + 1] = text end
-      i.inexact = i.inexact or ARGV[i.from + 3 * n] ~= '0'
+      i.inexact = i.inexact or exact ~= nil
     end
   end
   return i.list
@@ -93,23 +101,25 @@ local function parse_instruction(base, programs)
   elseif op == 'N' then
     local i = { op = op, field = take() }
     i.key, i.exact_key = number_key(base, i.field), base .. ':x:' .. i.field
-    pass_list(i, 3)
+    pass_list(i)
     return i
   elseif op == 'M' then
     local i = { op = op, field = take() }
     i.key = base .. ':i:' .. i.field
-    pass_list(i, 1)
+    pass_list(i)
     return i
   elseif op == 'S' or op == 'U' then
     local i = { op = op }
-    pass_list(i, 1)
+    pass_list(i)
     i.field = take()
     i.key = base .. (op == 'S' and ':t:' or ':u:') .. i.field
     return i
   elseif op == 'K' then
     local i = { op = op }
-    pass_list(i, 1)
+    pass_list(i)
     return i
+  elseif op == 'R' then
+    return { op = op, min = take(), max = take() }
   elseif op == '&' or op == '|' then
     return { op = op, n = take_number() }
   elseif op == '=' then
@@ -150,24 +160,23 @@ local function in_bounds(i, member, score)
   return beyond(score, exact, i.low, i.low_decimal, i.low_lean, i.low_open, 1)
     and beyond(score, exact, i.high, i.high_decimal, i.high_lean, i.high_open, -1)
 end
--- Whether a member at this score has one of the values there.
+-- Whether a member at this score has one of the values of a list. Of these a set is made: by exact forms, and by scores,
+-- each with whether the double itself is listed.
 local function is_one_of(i, member, score)
-  -- bisected, for the list may be long and the members few: the first value at this score
-  i.known = i.known or {}
-  local n, beyond_it = 1, i.count + 1
-  while n < beyond_it do
-    local middle = floor((n + beyond_it) / 2)
-    i.known[middle] = i.known[middle] or number(score_at(i, middle))
-    if i.known[middle] < score then n = middle + 1 else beyond_it = middle end
+  if not i.set then
+    i.set = {}
+    for n = 1, i.count do
+      local text, exact = score_at(i, n)
+      local at = number(text)
+      if exact then i.set[exact] = true end
+      i.set[at] = i.set[at] or not exact
+    end
   end
-  if i.known[n] ~= score then return false end
-  local exact, text = exists(i.exact_key) and redis.call('HGET', i.exact_key, member), score_at(i, n)
-  while n <= i.count and score_at(i, n) == text do
-    local decimal, lean = ARGV[i.from + 3 * n - 1], ARGV[i.from + 3 * n]
-    if exact and decimal == exact or not exact and lean == '0' then return true end
-    n = n + 1
-  end
-  return false
+  local plain = i.set[score]
+  if plain == nil then return false end
+  local exact = exists(i.exact_key) and redis.call('HGET', i.exact_key, member)
+  if exact then return i.set[exact] or false end
+  return plain
 end
 local function in_lex_bounds(i, form)
   if i.min ~= '-' then
@@ -318,6 +327,11 @@ function leaf.K(i, members)
   i.set = i.set or set_of(ARGV, i.from, i.count)
   local out = {}
   for n = 1, #members do out[n] = i.set[members[n]] or false end
+  return out
+end
+function leaf.R(i, members)
+  local out = {}
+  for n = 1, #members do out[n] = in_lex_bounds(i, members[n]) end
   return out
 end
 function leaf.A(_, members)

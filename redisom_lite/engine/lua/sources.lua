@@ -19,7 +19,10 @@ end
 size.C = size.Z
 -- The entries of one value of a list; of many values a sample is sized.
 local one_size = {}
-function one_size.N(i, n) return redis.call('ZCOUNT', i.key, score_at(i, n), score_at(i, n)) end
+function one_size.N(i, n)
+  local score = score_at(i, n)
+  return redis.call('ZCOUNT', i.key, score, score)
+end
 function one_size.M(i, n)
   local text = ARGV[i.from + n]
   return redis.call('ZLEXCOUNT', i.key, '[' .. text, '(' .. text .. '\0\1')
@@ -36,6 +39,7 @@ local function sampled(i)
 end
 size.N, size.M, size.S = sampled, sampled, sampled
 function size.L(i) return redis.call('ZLEXCOUNT', i.key, i.min, i.max) end
+function size.R(i) return redis.call('ZLEXCOUNT', registry, i.min, i.max) end
 function size.U(i) return i.count end
 function size.K(i) return i.count end
 function size.A() return total end
@@ -249,9 +253,11 @@ function open_read.N(i, descending, score, member)
 end
 function open_read.M(i, descending, _, form) return texts_source(i, descending, form ~= '' and form or nil) end
 function open_read.L(i, descending, _, form) return lex_source(i.key, i.min, i.max, descending, form ~= '' and form or nil) end
-function open_read.A(_, descending, _, member)
-  return lex_source(registry, '-', '+', descending, member ~= '' and member or nil, true)
+function open_read.R(i, descending, _, member)
+  return lex_source(registry, i.min, i.max, descending, member ~= '' and member or nil, true)
 end
+local every = { min = '-', max = '+' }
+function open_read.A(_, ...) return open_read.R(every, ...) end
 function open_read.S(i, _, _, _, scan) return set_source(i, scan) end
 function open_read.U(i, _, _, _, scan) return list_source(owners_of(i), 0, #owners_of(i), tonumber(scan)) end
 function open_read.K(i, _, _, _, scan) return list_source(ARGV, i.from, i.count, tonumber(scan)) end
