@@ -160,7 +160,7 @@ def _examined(
         return driver.entries
     share = 1.0
     for other, size in zip(query.paths_for(every=True), paths, strict=False):
-        if other.covers - path.covers and records:
+        if records and (other.covers - path.covers or not (other.covers or other is path)):
             share = min(share, size.entries / records)
     needed = limit + query.selection.offset
     return min(driver.entries, ceil(needed / max(share, 1 / (records + 1))))

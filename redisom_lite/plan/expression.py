@@ -20,10 +20,10 @@ class Condition:
     __slots__ = ()
 
     def __and__(self, other: Condition) -> Condition:
-        return And((self, _condition(other)))
+        return And((*_items(self, And), _condition(other)))
 
     def __or__(self, other: Condition) -> Condition:
-        return Or((self, _condition(other)))
+        return Or((*_items(self, Or), _condition(other)))
 
     def __invert__(self) -> Condition:
         return Not(self)
@@ -33,6 +33,11 @@ class Condition:
             "a condition has no truth value: combine conditions with & | ~ (not `and`, `or`, `not`), "
             "and write a chained comparison as column.between(low, high)"
         )
+
+
+def _items(condition: Condition, kind: type[And | Or]) -> tuple[Condition, ...]:
+    """What a longer conjunction or alternative begins with: it stays flat, however many are added one by one."""
+    return condition.items if isinstance(condition, kind) else (condition,)
 
 
 def _condition(value: object) -> Condition:

@@ -118,20 +118,31 @@ def _lex(condition: TextRange | TextPrefix) -> Condition:
 
 def _both(parts: Iterable[Condition]) -> Condition:
     clauses: list[Condition] = []
-    for part in parts:
-        for clause in part.items if isinstance(part, And) else (part,):
-            merged = clause
-            for other in clauses:
-                joined = _merge(other, clause)
-                if joined is not None:
-                    clauses.remove(other)
-                    merged = joined
-                    break
-            if merged == NEVER:
-                return NEVER
-            if merged not in clauses:
-                clauses.append(merged)
+    for clause in _excluded([clause for part in parts for clause in _conjuncts(part)]):
+        merged = clause
+        for other in clauses:
+            joined = _merge(other, clause)
+            if joined is not None:
+                clauses.remove(other)
+                merged = joined
+                break
+        if merged == NEVER:
+            return NEVER
+        if merged not in clauses:
+            clauses.append(merged)
     return clauses[0] if len(clauses) == 1 else And(tuple(clauses))
+
+
+def _conjuncts(part: Condition) -> tuple[Condition, ...]:
+    return part.items if isinstance(part, And) else (part,)
+
+
+def _excluded(clauses: list[Condition]) -> list[Condition]:
+    """Conditions of which those that exclude single values of one field are one."""
+    items = [clause.item for clause in clauses if isinstance(clause, Not)]
+    if len(items) < 2:
+        return clauses
+    return [*(each for each in clauses if not isinstance(each, Not)), *map(Not, _united(items))]
 
 
 def _either(parts: Iterable[Condition]) -> Condition:

@@ -39,8 +39,11 @@ _Ranged: TypeAlias = Callable[[Any, Any], Condition]
 
 LONGEST: Final = 1000
 """How many words of one condition a call may carry."""
-_LEAF: Final = 8
-"""About as many words has a condition that lists none."""
+_LEAF: Final = 16
+"""As many words of a list take as long as a condition that lists none."""
+_JOINED: Final = 8
+"""As many as a tag that a composite reads."""
+_LONG: Final = 64  # bytes
 _FEW: Final = 50
 
 
@@ -107,10 +110,10 @@ def _held(condition: Condition, holds: Callable[[bytes], bool]) -> Condition:
 
 
 def _cut(query: QueryPlan, clauses: Sequence[Condition]) -> Iterator[Sequence[Condition]]:
-    """The parts of each clause. A composite's read of one tag takes as many words as a leaf."""
+    """The parts of each clause."""
     for position, clause in enumerate(clauses):
         joined = any(path.index and position in path.covers for path in query.paths)
-        yield _parts(clause, max(1, LONGEST // _LEAF) if joined else LONGEST)
+        yield _parts(clause, max(1, LONGEST // _JOINED) if joined else LONGEST)
 
 
 def _parts(clause: Condition, longest: int) -> Sequence[Condition]:
@@ -144,14 +147,20 @@ def _weight(condition: Condition) -> int:
         case Not(item):
             return _weight(item)
         case NumberIn(_, listed) | TextIn(_, listed) | KeyIn(_, listed) | HasToken(_, listed):
-            return len(listed)
+            return _words(listed)
         case _:
             return _LEAF
 
 
+def _words(listed: Sequence[Any]) -> int:
+    """How many words a list has; long ones count for several."""
+    size = sum(len(each) for each in listed if isinstance(each, bytes))
+    return max(len(listed), size // _LONG)
+
+
 def _runs(values: Sequence[T], longest: int) -> list[tuple[T, ...]]:
     """Parts of nearly one length."""
-    size = ceil(len(values) / ceil(len(values) / longest))
+    size = ceil(len(values) / ceil(_words(values) / longest))
     return [tuple(values[first : first + size]) for first in range(0, len(values), size)]
 
 

@@ -4,12 +4,17 @@ local function emit_row(member, key)
   members_out[#members_out + 1] = member
   keys_out[#members_out] = key or ''
 end
+-- Rows that take too long are left for the caller to read, where that is allowed.
 local function read_rows()
   if mode == 'few' and #members_out > most then return end
   for m = 1, #members_out do
     local row = redis.call('HMGET', record_key(base, int_keys, members_out[m]), unpack(fields))
     if order.field == '@due' then row[#row + 1] = redis.call('ZSCORE', due, members_out[m]) end
     rows_out[m] = row
+    if mode == 'few' and m % 32 == 0 and overtime() then
+      rows_out = {}
+      return
+    end
   end
 end
 
@@ -113,7 +118,8 @@ local function tally(members)
         rows_out[#rows_out + 1] = keys
       else
         keys = tally_of(keys)
-        tallies[keys] = (tallies[keys] or 0) + 1
+        if not tallies[keys] then tallies[keys], tallied = 0, tallied + 1 end
+        tallies[keys] = tallies[keys] + 1
       end
     end
   end)

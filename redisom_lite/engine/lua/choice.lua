@@ -5,7 +5,7 @@ local GATHERED = 100 -- sorting here more than this is slower than sending keys
 local function selectivity(path)
   local share = 1
   for _, other in ipairs(paths) do
-    local adds = false
+    local adds = other ~= path and next(other.covers) == nil -- what a clause cannot match, or every record
     for c in pairs(other.covers) do adds = adds or not path.covers[c] end
     if adds and total > 0 then share = math.min(share, size_of(other) / total) end
   end

@@ -38,10 +38,10 @@ local mode, most, limit, offset, budget, budget_ms, with_rows
 local order, wanted, ties, verify, after, resume, fields, clauses, paths
 local registry, due, needed, for_keys
 -- What it meets and finds.
-local started, now, now_text, overdue, total, seen
+local started, now, now_text, overdue, total, seen, longest
 local strategy, chosen, path, going_on
 local members_out, keys_out, rows_out, doubtful
-local examined, skipped, more, found
+local examined, skipped, more, found, tallied
 local at_score, at_member, at_read, at_scan
 --@include sources.lua
 
@@ -75,6 +75,8 @@ local function ask_of_records()
     one.reads = parse_program(base, clauses)
     paths[n] = one
   end
+  -- a run of entries is tested whole, before anything asks how long it took
+  longest = math.min(budget, 250, math.max(4, floor(10000 / price(clauses))))
 end
 
 -- Milliseconds: os.clock where the server has it, else TIME, which moves during a script on just those servers.
@@ -88,18 +90,20 @@ local function start()
   started = has_clock and processor() * 1000 or clock[1] % 100000 * 1000 + clock[2] / 1000
   total, seen = redis.call('ZCARD', registry), {}
   members_out, keys_out, rows_out, doubtful = {}, {}, {}, {}
-  examined, skipped, more, found = 0, 0, 0, 0
+  examined, skipped, more, found, tallied = 0, 0, 0, 0, 0
   at_score, at_member, at_read, at_scan = '', '', 1, ''
 end
 -- What this call has taken, and what it will take to send what it has found.
 local SENT = 0.0004
 local function spent()
-  local reply = (#members_out + #keys_out + 2 * #rows_out) * SENT
+  local reply = (#members_out + #keys_out + (2 + #fields / 4) * #rows_out + 4 * tallied) * SENT
   if has_clock then return processor() * 1000 - started + reply end
   local t = redis.call('TIME')
   return t[1] % 100000 * 1000 + t[2] / 1000 - started + reply
 end
 local function out_of_time() return spent() > budget_ms end
+-- What cannot be left unfinished may take somewhat longer.
+local function overtime(share) return spent() > 1.4 * budget_ms * (share or 1) end
 
 local function size_of(one)
   if not one.size then
@@ -125,8 +129,8 @@ local function run()
     if state or redis.call('EXISTS', registry) == 1 then return { 'M', state } end
   end
   if with_rows and limit > 0 and order.kind == 'z' and exists(base .. ':x:' .. order.field) then return { 'K' } end
-  ask_of_records()
   start()
+  ask_of_records()
   if mode == 'count' and resume.strategy == '' and count_directly() then return answer() end
   if resume.strategy == '' then set_out(choose()) else set_out(choose_again()) end
   if mode == 'plan' then

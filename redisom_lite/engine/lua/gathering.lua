@@ -1,6 +1,7 @@
 -- Included by find.lua, after answer.lua.
 --
--- Gather: read a whole path (of one whose reads come in order, only the first of each), and keep the first in order.
+-- Gather: read a whole path (of one whose reads come in order, only the first of each), and keep the first in order;
+-- nil where that would take too long, which shows early.
 local function before(a, b)
   if a.key ~= b.key then
     if order.kind == 'l' then return less(a.key, b.key) ~= order.descending end
@@ -57,11 +58,12 @@ local function gather_sorted()
   for read = 1, #path.reads do
     local next_members = open_read[path.reads[read].op](path.reads[read], false, '', '', '')
     while true do
-      local members, _, entries = next_members(math.min(budget, 500))
+      local members, _, entries = next_members(longest)
       if not members then break end
       examined = examined + entries
       members = admit(path, read, members)
       in_runs(members, 1000, function(from, to) consider({ unpack(members, from, to) }) end)
+      if overtime(math.min(1, examined / size_of(path))) then return nil end
     end
   end
   prune()
@@ -79,7 +81,7 @@ local function refill(run)
       examined = examined + entries
       members, scores = admit(path, run.read, members, scores)
       for m = 1, #members do run.list[m] = place(members[m], scores and scores[m] or '') end
-      run.size = math.min(budget, 250, run.size * 2)
+      run.size = math.min(longest, run.size * 2)
     else
       run.next_members = nil
     end
@@ -87,7 +89,7 @@ local function refill(run)
   return true
 end
 local function gather_merged(from, wanted_now)
-  local runs, size = {}, math.min(budget, 250, math.max(4, math.ceil(2 * wanted_now / #path.reads)))
+  local runs, size = {}, math.min(longest, math.max(4, math.ceil(2 * wanted_now / #path.reads)))
   for read = 1, #path.reads do
     local next_members = open_read[path.reads[read].op](path.reads[read], order.descending,
       from and from.score or '', from and from.member or '', '')

@@ -46,12 +46,12 @@ local function decode_int(member)
 end
 local function record_key(base, int_keys, member)
   local text = int_keys and decode_int(member) or member
-  if find(text, '[^!-$&-)+-9;->@-Z_-z|~]') then
+  if not find(text, '^[_-z+-9@-Z!-$&-);->|~]*$') then
     text = gsub(text, '[^!-$&-)+-9;->@-Z_-z|~]', escape_byte)
   end
   return base .. ':r:' .. text
 end
 local function text_form(value)
-  if find(value, '%z') then value = gsub(value, '%z', '\0\255') end
+  if find(value, '\0', 1, true) then value = gsub(value, '%z', '\0\255') end
   return value .. '\0\0'
 end

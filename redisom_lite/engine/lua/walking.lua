@@ -1,21 +1,22 @@
 -- Reading one path in its own order. Included by find.lua, after answer.lua.
 
 -- How many entries to read next: no more than the time left is enough for, by what those before took; 0 at the end.
--- No call ends with nearly nothing done, however long it took to begin.
+-- What the first take says too much of how long it took to begin.
 local LEAST = 64
 local function fitting(run)
+  run = math.min(run, longest)
   if examined >= budget then return 0 end
-  if examined < LEAST then return run end
   local took = spent()
+  if examined < math.min(LEAST, longest) then return took > budget_ms and 0 or run end
   local fit = took > 0 and floor((budget_ms - took) / took * examined) or run
-  return fit < 16 and 0 or math.min(run, fit)
+  return fit < math.min(16, longest) and 0 or math.min(run, fit)
 end
 
 -- Stream: everything, in whatever order the driver gives it.
 local function stream()
   local read, score, member, scan = 1, '', '', ''
   if going_on then read, score, member, scan = resume.read, resume.score, resume.member, resume.scan end
-  local run = math.min(budget, LEAST)
+  local run = math.min(longest, LEAST)
   while read <= #path.reads do
     local next_members, position = open_read[path.reads[read].op](path.reads[read], false, score, member, scan, true)
     while true do
@@ -37,7 +38,7 @@ local function stream()
         end
       end
       if order.kind == 'n' and limit > 0 and found >= limit then return end
-      run = fitting(math.min(budget, 250))
+      run = fitting(longest)
       if run == 0 or (mode == 'rows' and found >= most) then
         more = 1
         at_score, at_member, at_scan = position()
@@ -57,7 +58,7 @@ local function walk()
   local bare = with_rows and order.kind == 'z'
   local next_members, position = open_read[path.reads[1].op](path.reads[1], order.descending, score, member, '', bare)
   local run = going_on and LEAST or 1.3 * needed / selectivity(path) + 8
-  run = math.min(budget, 250, math.max(needed, math.ceil(run)))
+  run = math.min(longest, math.max(needed, math.ceil(run)))
   local last_score
   local function tie_of(key)
     return order.kind == 'l' and sub(key, 1, find(key, '\0\0', 1, true)) or key
@@ -85,7 +86,7 @@ local function walk()
     if full or (found >= limit and not (ties and scores)) then return end
     local had, next_run = found + skipped, run * 2
     if had > 0 and had < needed then next_run = math.ceil(1.3 * (needed - had) * examined / had) + 8 end
-    run = fitting(math.min(budget, 250, next_run))
+    run = fitting(next_run)
     if run == 0 or (mode == 'rows' and found >= most) then
       more = found >= limit and 2 or 1
       at_score, at_member = position()
