@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from redisom_lite.engine.writer import error_of
 from redisom_lite.errors import BulkError, QueryError, RedisomError
 from redisom_lite.saving import save_mutation, written
-from redisom_lite.schema.lifetime import Lifetime
+from redisom_lite.schema.lifetime import KEEP, Lifetime
 from redisom_lite.schema.mutations import Mutation, Row, remove
 from redisom_lite.schema.record import Record
 from redisom_lite.site import Site
@@ -24,8 +24,8 @@ M = TypeVar("M", bound=Record)
 
 Progress: TypeAlias = Callable[[int, int | None], object]
 
-_STEP_BYTES = 1 << 20
-_STEP_WORDS = 10_000
+_STEP_BYTES = 1 << 18
+_STEP_WORDS = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,9 @@ async def save_many(
 ) -> int:
     """See `Manager.save_many`."""
     _check_size(site, batch_size)
-    site.lifetime(ttl)
+    step_of = site.schema.step
+    if site.first_lifetime(ttl) != KEEP:
+        step_of = max(1, step_of * 3 // 4)  # a deadline is three entries more
     total = len(objects) if isinstance(objects, Sized) else None
     refused: list[tuple[int, Exception]] = []
     failed: list[tuple[int, Exception]] = []
@@ -63,7 +65,7 @@ async def save_many(
 
     try:
         prepared = _prepare(site, objects, ttl, refused)
-        for step in _steps(site, prepared, min(batch_size, site.schema.step)):
+        for step in _steps(site, prepared, min(batch_size, step_of)):
             if running is not None:
                 await finish(running)
             running = asyncio.create_task(_save(site, step, failed))
@@ -151,15 +153,14 @@ class _Step:
 async def delete_many(site: Site[Any], pks: Sequence[Any], *, batch_size: int) -> int:
     """See `Manager.delete_many`."""
     _check_size(site, batch_size)
-    groups: dict[int, list[Mutation]] = {}
+    groups: dict[int, list[bytes]] = {}
     for pk in pks:
         member = site.member_of(pk)
-        groups.setdefault(site.keyspace.partition(member), []).append(remove(member))
+        groups.setdefault(site.keyspace.partition(member), []).append(member)
     deleted = 0
     for group in groups.values():
-        size = min(batch_size, site.schema.step)
-        for first in range(0, len(group), size):
-            applied = await site.apply(group[first : first + size])
+        async for part in site.steps(group, most=batch_size):
+            applied = await site.apply([remove(member) for member in part])
             deleted += sum(applied.results)
     return deleted
 

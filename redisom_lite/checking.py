@@ -32,6 +32,7 @@ M = TypeVar("M", bound=Record)
 Progress: TypeAlias = Callable[[int, int | None], object]
 
 _EXAMPLES: Final = 20
+_SHARE: Final = 0.4  # so many records fewer than are written are looked at in one step
 _CLOCKS_APART: Final = 1000  # ms; what another program set with EXPIRE is in whole seconds
 
 
@@ -92,10 +93,8 @@ async def _check_partition(
     site: Site[M], partition: int, report: IndexReport, *, repair: bool, progress: Progress | None
 ) -> None:
     keyspace, transport = site.keyspace, site.store.transport
-    waiting: list[bytes] = []
-    step = max(1, keyspace.schema.step * 2 // 5)
     async for suffixes in inspection.scan(transport, keyspace, partition):
-        parts: list[bytes] = []
+        parts, records = list[bytes](), list[bytes]()
         for suffix in suffixes:
             if inspection.is_own(suffix):
                 continue
@@ -110,16 +109,13 @@ async def _check_partition(
             elif inspection.is_part(suffix):
                 parts.append(suffix)
             else:
-                waiting.append(member)
+                records.append(member)
         for first in range(0, len(parts), PAGE):
             await _check_parts(site, partition, parts[first : first + PAGE], report, repair=repair)
-        while len(waiting) >= step:
-            await _check_records(site, waiting[:step], report, repair=repair)
-            del waiting[:step]
+        async for few in site.steps(records, share=_SHARE):
+            await _check_records(site, few, report, repair=repair)
             if progress is not None:
                 progress(report.checked, None)
-    if waiting:
-        await _check_records(site, waiting, report, repair=repair)
     if progress is not None:
         progress(report.checked, report.checked)
 
@@ -158,7 +154,7 @@ async def _check_entries(
     keyspace, transport = site.keyspace, site.store.transport
     base, codec = keyspace.bases[partition], keyspace.schema.key.codec
     name = {b"k": "registry", b"d": "deadlines", b"m": "memos"}.get(key.kind, key.name.decode())
-    async for found in inspection.entries(transport, base, key):
+    async for found in inspection.entries(transport, keyspace, base, key):
         dangling, stale = await inspection.unclaimed(transport, keyspace, base, key, found, drop=repair)
         for kind, members in (("dangling", dangling), ("stale", stale)):
             for member in members:

@@ -24,10 +24,9 @@ async def mend(site: Site[M], members: list[bytes]) -> Counter[str]:
     Records whose stored text does not decode stay as they are: `check` shows them. So do those whose unique value
     another has; the fields in question are counted.
     """
-    step = max(1, site.schema.step // _EACH)
     refused: Counter[str] = Counter()
-    for first in range(0, len(members), step):
-        refused += await _mend(site, members[first : first + step])
+    async for part in site.steps(members, share=1 / _EACH):
+        refused += await _mend(site, part)
     return refused
 
 

@@ -28,7 +28,7 @@ from redisom_lite.schema.mutations import Mutation
 from redisom_lite.schema.record import Record
 from redisom_lite.site import Site
 
-_WORDS: Final = 4000
+_WORDS: Final = 1500
 
 Change = Callable[[Sequence[bytes]], Mutation]
 """From a guard's program to what is done to every record, of no record yet."""
@@ -60,13 +60,12 @@ async def expire(site: Site[Any], selection: Selection, ttl: Lifetime) -> int:
 
 async def _apply(site: Site[Any], selection: Selection, change: Change) -> int:
     changed, others = 0, change(mutations.SAME)
-    step = max(1, min(site.schema.step, _WORDS // len(others.args)))
+    most = max(1, _WORDS // len(others.args))
     async for run in runs(site, selection):
         left = run.members
         for guard in run.guards:
             members, left = left, list[bytes]()
-            for first in range(0, len(members), step):
-                part = members[first : first + step]
+            async for part in site.steps(members, most=most):
                 guarded = change(guard.program(part))
                 changes = [(site.keyspace, guarded._replace(member=part[0]))]
                 changes += [(site.keyspace, others._replace(member=member)) for member in part[1:]]

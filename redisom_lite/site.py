@@ -5,9 +5,9 @@ What managers and objects share; everything they send goes through here, and it 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from redisom_lite.engine.hydrate import hydrating
@@ -17,11 +17,14 @@ from redisom_lite.errors import NotFoundError, QueryError, RedisomError
 from redisom_lite.schema import lifetime as lifetimes
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.lifetime import Lifetime
-from redisom_lite.schema.model_schema import ModelSchema
+from redisom_lite.schema.model_schema import STEP_COST, ModelSchema
 from redisom_lite.schema.mutations import Mutation, Row
 from redisom_lite.schema.record import Record
 
 M = TypeVar("M", bound=Record)
+
+_WEIGHED: Final = 1000
+_ENTRY: Final = 32  # bytes of tokens that cost about as much as one index entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,31 @@ class Site(Generic[M]):
     def write(self, mutation: Mutation) -> Awaitable[Any]:
         """Apply one mutation; its result."""
         return self.store.backend.writer.one(self.keyspace, mutation)
+
+    async def steps(
+        self, members: Sequence[bytes], *, share: float = 1, most: int | None = None
+    ) -> AsyncGenerator[list[bytes]]:
+        """Keys of one partition in groups that one step each may change; `share` of a step, `most` at a time.
+
+        Where records may hold any number of tags, the texts of their entries tell how many. Redis: HSTRLEN each.
+        """
+        cost, limit = self.schema.cost, STEP_COST * share
+        most = max(1, min(most or self.schema.step, int(self.schema.step * share)))
+        for first in range(0, len(members), _WEIGHED):
+            part = members[first : first + _WEIGHED]
+            sizes = [0] * len(part)
+            if self.schema.multiple and len(part) > 1:
+                commands = [(b"HSTRLEN", key, b"_ix") for key in self.keyspace.record_keys(part)]
+                sizes = await self.commands(commands)
+            group, total = list[bytes](), 0
+            for member, size in zip(part, sizes, strict=True):
+                each = cost + size // _ENTRY
+                if group and (len(group) == most or total + each > limit):
+                    yield group
+                    group, total = [], 0
+                group.append(member)
+                total += each
+            yield group
 
     async def apply(self, batch: Sequence[Mutation]) -> Applied:
         """Apply mutations of one partition in one step, each on its own."""

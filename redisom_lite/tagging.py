@@ -44,8 +44,8 @@ async def retag(
         left = run.members
         for guard in run.guards:
             members, left = left, list[bytes]()
-            for first in range(0, len(members), site.schema.step):
-                done, refused = await retagging.step(members[first : first + site.schema.step], guard)
+            async for part in site.steps(members):
+                done, refused = await retagging.step(part, guard)
                 changed += done
                 left += refused
     await site.store.backend.tidy()

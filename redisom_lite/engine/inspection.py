@@ -19,7 +19,9 @@ from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.model_schema import Kind
 
 PAGE: Final = 100
-"""Records or entries judged in one step."""
+"""Entries judged in one step."""
+_TAGGED: Final = 20
+"""Where what a record says of its entries may be long."""
 
 _SCANS: Final = {b"t": b"SSCAN", b"u": b"HSCAN", b"x": b"HSCAN", b"m": b"HSCAN", b"v": b"HSCAN"}
 _SORTED: Final = {Kind.NUMBER: b"z", Kind.TEXT: b"l"}
@@ -72,9 +74,12 @@ async def scan(transport: Transport, keyspace: Keyspace, partition: int) -> Asyn
                 return
 
 
-async def entries(transport: Transport, base: bytes, key: IndexKey) -> AsyncGenerator[list[bytes]]:
+async def entries(
+    transport: Transport, keyspace: Keyspace, base: bytes, key: IndexKey
+) -> AsyncGenerator[list[bytes]]:
     """Every entry of an index key, page by page; one may come twice. Redis: SSCAN, HSCAN or ZSCAN."""
     command, cursor = _SCANS.get(key.kind, b"ZSCAN"), b"0"
+    page = _TAGGED if keyspace.schema.multiple else PAGE
     while True:
         words = (command, base + key.suffix, cursor, b"COUNT", b"%d" % PAGE)
         (reply,) = await transport.commands([words], retry=True)
@@ -83,8 +88,8 @@ async def entries(transport: Transport, base: bytes, key: IndexKey) -> AsyncGene
         cursor, flat = reply
         found = list(flat if command == b"SSCAN" else flat[::2])
         values = [] if command == b"SSCAN" else list(flat[1::2])
-        for first in range(0, len(found), PAGE):
-            part = found[first : first + PAGE]
+        for first in range(0, len(found), page):
+            part = found[first : first + page]
             yield [
                 entry + b"\0" + values[first + n] if key.kind == b"u" else entry
                 for n, entry in enumerate(part)

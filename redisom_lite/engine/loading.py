@@ -17,6 +17,8 @@ from redisom_lite.schema.keyspace import Keyspace
 
 FETCHED: Final = 500
 """Records asked for by key in one go."""
+_SLID: Final = 2000
+"""Fields of those whose lifetimes are renewed in one step."""
 
 
 class Loader:
@@ -65,9 +67,10 @@ class Loader:
     ) -> list[Row | None]:
         """As `load`, and give each record found a lifetime of `ttl_ms` from now, in the same step."""
         rows: dict[bytes, Row | None] = {}
+        size = max(1, _SLID // len(keyspace.names))
         for partition, group in by_partition(keyspace, members).items():
-            for first in range(0, len(group), LOADED):
-                part = group[first : first + LOADED]
+            for first in range(0, len(group), size):
+                part = group[first : first + size]
                 keys = keyspace.record_keys(part)
                 args: list[Arg] = [keyspace.bases[partition], ttl_ms, *part, *keyspace.names]
                 reply = await self._transport().call(load("slide"), keys, args)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _RECORDS: Final = 150
-_ENTRIES: Final = 400
+STEP_COST: Final = 400
 _FIELDS: Final = 8  # cost about as much as one entry
 
 
@@ -116,12 +116,20 @@ class ModelSchema:
     versioned: bool = False
 
     @property
-    def step(self) -> int:
-        """How many records one call may write, so that it keeps the server for a few ms: what a record costs there
-        grows with its index entries more than with its fields.
-        """
+    def cost(self) -> int:
+        """What writing a record costs the server, in index entries: these more than the fields, which count as some."""
         entries = 1 + sum(spec.indexed for spec in self.fields) + len(self.composites)
-        return max(1, min(_RECORDS, _ENTRIES // (entries + len(self.fields) // _FIELDS)))
+        return entries + len(self.fields) // _FIELDS
+
+    @property
+    def step(self) -> int:
+        """How many records one call may write, so that it keeps the server for a few ms."""
+        return max(1, min(_RECORDS, STEP_COST // self.cost))
+
+    @property
+    def multiple(self) -> bool:
+        """Whether records may have any number of index entries, by tags that hold several values."""
+        return any(spec.multiple for spec in self.fields)
 
     @property
     def fading(self) -> tuple[FieldSpec, ...]:

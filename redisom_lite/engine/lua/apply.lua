@@ -205,13 +205,17 @@ local function judge_claim(claim)
   if owner then failures[#failures + 1] = { claim.position, 'unique', claim.name, owner, claim.token } end
 end
 
--- Sweep a bounded number of overdue records by what their memos say.
+-- Sweep a bounded number of overdue records by what their memos say: fewer where these are long.
+local SWEPT = 10000 -- bytes
 local function sweep(model)
+  local size = 0
   local overdue = call('ZRANGEBYSCORE', model.due, '-inf', '(' .. format('%d', now), 'LIMIT', '0', model.sweep)
   for _, member in ipairs(overdue) do
+    if size > SWEPT then return end
     if not sorted[model.due] or sorted[model.due][member] == nil then
       local memo = size_of(model.memo, 'HLEN') > 0 and call('HGET', model.memo, member)
       local record = { model = model, member = member, deadline = 0, stored = false, fields = {}, before = memo or '' }
+      size = size + #record.before
       erase(record)
       record.key = library().record_key(model.base, model.int_keys, member)
       swept[#swept + 1] = record
