@@ -5,6 +5,7 @@ other fail. From the third run on there are pauses, which double, with full jitt
 
 A run that lost its connection without effect is repeated too. It is no conflict: when the runs are used up, or the
 server stays away for half of what a step may take (a step waits for it by itself), the caller learns of the connection.
+Nor is it one when a replica refused the commit: in a failover the next run finds the primary of then.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from typing import Any, Final, TypeVar
 from redisom_lite.engine.failure import is_transient
 from redisom_lite.engine.store import Store
 from redisom_lite.engine.turns import Turn
-from redisom_lite.errors import BackendError, ConflictError, QueryError
+from redisom_lite.errors import BackendError, ConflictError, QueryError, ReadOnlyError
 from redisom_lite.transaction import StaleError, Transaction
 
 T = TypeVar("T")
 
 _LONGEST_PAUSE: Final = 0.2
+_REFUSALS: Final = 3
+"""How often a replica may refuse before it is none of a failover's."""
 
 
 @asynccontextmanager
@@ -105,7 +108,8 @@ async def _until_it_holds(
         except BackendError as error:
             lost_since = began if lost_since is None else lost_since
             soon = now() - lost_since < timeout / 2
-            if attempt == retries or error.outcome != "none" or not is_transient(error) or not soon:
+            passing = is_transient(error) or (isinstance(error, ReadOnlyError) and attempt < _REFUSALS)
+            if attempt == retries or error.outcome != "none" or not passing or not soon:
                 raise
         if attempt:
             await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, backoff * 2 ** min(attempt, 30))))

@@ -138,16 +138,29 @@ def cluster(folder: Path, size: int = 3) -> Iterator[Cluster]:
             slots = range(16384 * i // size, 16384 * (i + 1) // size)
             node.command("CLUSTER", "ADDSLOTSRANGE", str(slots[0]), str(slots[-1]))
             node.command("CLUSTER", "SET-CONFIG-EPOCH", str(i + 1))
-        for node in nodes[1:]:
-            nodes[0].command("CLUSTER", "MEET", "127.0.0.1", str(node.port))
-        for node in nodes:
-            wait_for(
-                lambda node=node: (
-                    "cluster_state:ok" in node.command("CLUSTER", "INFO")
-                    and node.command("CLUSTER", "SLOTS").count("127.0.0.1") == size
-                ),
-                "the cluster's agreement",
-            )
-        for node in nodes:  # short only to agree soon: no node is to be given up because it was held up
-            node.command("CONFIG", "SET", "cluster-node-timeout", "60000")
+        wait_for(lambda: _settled(nodes), "the cluster's agreement")
         yield Cluster(nodes)
+
+
+def _settled(nodes: Sequence[Process]) -> bool:
+    """Let nodes meet, as often as it takes: one that was held up may not have been met, or be given up already.
+
+    The timeout is short for them to agree soon, and then long, so that no node is given up any more.
+    """
+    for node in nodes[1:]:
+        nodes[0].command("CLUSTER", "MEET", "127.0.0.1", str(node.port))
+    for timeout in ("1000", "60000"):
+        for node in nodes:
+            node.command("CONFIG", "SET", "cluster-node-timeout", timeout)
+        with contextlib.suppress(TimeoutError):
+            wait_for(lambda: all(_agrees(node, len(nodes)) for node in nodes), "agreement", 5)
+    return all(_agrees(node, len(nodes)) for node in nodes)
+
+
+def _agrees(node: Process, size: int) -> bool:
+    known = node.command("CLUSTER", "NODES")
+    return (
+        "cluster_state:ok" in node.command("CLUSTER", "INFO")
+        and node.command("CLUSTER", "SLOTS").count("127.0.0.1") == size == len(known.splitlines())
+        and "fail" not in known
+    )

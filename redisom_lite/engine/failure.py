@@ -186,10 +186,15 @@ def _reason(cause: BaseException | None) -> str:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same step may succeed a little later. A certificate that is not trusted will not be."""
+    """Whether the same step may succeed a little later. A certificate that is not trusted will not be.
+
+    A connection may take longer to open than it is given, which can be less than the step has.
+    """
     link: BaseException | None = error
     while link is not None:
         if isinstance(link, SSLCertVerificationError):
             return False
         link = link.__cause__ or link.__context__
+    if isinstance(error, BackendTimeoutError):
+        return error.outcome == "none"
     return isinstance(error, UnavailableError | LoadingError)

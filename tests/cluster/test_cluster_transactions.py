@@ -48,7 +48,7 @@ async def db(cluster: processes.Cluster) -> AsyncIterator[Database]:
         node.command("FLUSHALL")
         node.command("SCRIPT", "FLUSH")
     models = (Account, Transfer, Apart, Spread, Named)
-    async with Database(cluster.url) as opened:
+    async with Database(cluster.url, timeout=60) as opened:
         opened.bind(*models)
         yield opened
         for model in models:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from redisom_lite.engine import transport as steps
 from redisom_lite.engine.address import parse
 from redisom_lite.engine.cluster import slot_of
 from redisom_lite.engine.pool import Connections, open_transport
@@ -155,8 +156,13 @@ async def test_calls_while_connections_are_killed_all_succeed(
         await killing
 
 
-async def test_call_through_a_plain_url_names_the_cure(cluster: processes.Cluster) -> None:
-    transport = open_transport(parse(f"redis://127.0.0.1:{cluster.nodes[0].port}"), timeout=1)
+async def test_call_through_a_plain_url_names_the_cure(
+    cluster: processes.Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda _low, high: high)
+    for pause in ("_FIRST_PAUSE", "_LONGEST_PAUSE"):  # longer than the step: it is tried once more, at once
+        monkeypatch.setattr(steps, pause, 10)
+    transport = open_transport(parse(f"redis://127.0.0.1:{cluster.nodes[0].port}"))
     away = next(key for key in KEYS if slot_of(key) > 16384 // 3 + 1)
     with pytest.raises(UnavailableError, match=r"redis\+cluster"):
         await transport.call(ECHO, [away], ["v"])

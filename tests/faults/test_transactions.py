@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from redisom_lite import Database
+from redisom_lite.engine import embedded
 from redisom_lite.engine.address import parse
-from redisom_lite.errors import BackendError, ConflictError, OutOfMemoryError
+from redisom_lite.errors import BackendError, ConflictError, OutOfMemoryError, ReadOnlyError
 from redisom_lite.transaction import Transaction
 from tests import servers
 from tests.faults.proxy import Proxy
@@ -271,6 +272,36 @@ async def test_function_that_lost_its_connection_without_effect_runs_again(db: D
             db.bind(Account)
     assert runs == 3
     assert (await Account.objects.get("a")).balance == 1
+
+
+@pytest.mark.parametrize("deposed", [1, 100])
+async def test_function_refused_by_a_replica_runs_again_a_few_times(deposed: int) -> None:
+    with embedded.start() as server:
+        async with opened(server.url) as db:
+            await Account(id="a", balance=0).insert()
+            runs = 0
+
+            @db.atomic(backoff=0.001)
+            async def add(tx: Transaction) -> None:
+                nonlocal runs
+                runs += 1
+                servers.command(
+                    server.socket, "REPLICAOF " + ("127.0.0.1 1" if runs <= deposed else "NO ONE")
+                )
+                account = await tx.get(Account, "a")
+                account.balance += 1
+                tx.save(account)
+
+            try:
+                if deposed == 1:
+                    await add()
+                else:
+                    with pytest.raises(ReadOnlyError):
+                        await add()
+            finally:
+                servers.command(server.socket, "REPLICAOF NO ONE")
+            assert runs == (2 if deposed == 1 else 4)
+            assert (await Account.objects.get("a")).balance == (deposed == 1)
 
 
 async def test_function_without_a_server_fails_for_that_and_is_not_run_in_vain() -> None:

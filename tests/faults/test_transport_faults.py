@@ -134,8 +134,9 @@ async def test_first_call_to_a_server_that_is_back_is_answered(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("random.uniform", lambda _low, high: high)  # the longest pauses there can be, at once
-    for pause in (multiplex, "_FIRST_PAUSE"), (multiplex, "_LONGEST_PAUSE"), (steps, "_FIRST_PAUSE"):
-        monkeypatch.setattr(*pause, 10)
+    for module in (steps, multiplex):
+        monkeypatch.setattr(module, "_FIRST_PAUSE", 10)
+        monkeypatch.setattr(module, "_LONGEST_PAUSE", 10)
     transport = open_transport(parse(proxy.url), timeout=1.5)
     proxy.refusing = True
     for i in range(2):

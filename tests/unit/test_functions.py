@@ -72,6 +72,7 @@ def test_function_that_a_server_refused_is_a_script_for_good(refusal: str) -> No
     "failed",
     [
         failure.lost("there", "none", None),
+        [failure.timed_out("there", "none")],
         asyncio.CancelledError(),
         [failure.from_reply("LOADING x"), failure.from_reply("BUSY x")],
     ],

@@ -73,7 +73,7 @@ def refused(text: str) -> Any:
     return lambda: failure.from_reply(text)
 
 
-async def call(endpoint: Endpoint, timeout: float = 0.2) -> Any:
+async def call(endpoint: Endpoint, timeout: float = 1) -> Any:
     return await StepTransport(endpoint, timeout=timeout).call(SCRIPT, [b"k"], ["v"])
 
 
@@ -82,6 +82,7 @@ async def call(endpoint: Endpoint, timeout: float = 0.2) -> Any:
     [
         Raised("unknown"),
         Raised("none"),
+        Raised("none", BackendTimeoutError),
         refused("LOADING x"),
         refused("TRYAGAIN x"),
         refused("CLUSTERDOWN x"),
