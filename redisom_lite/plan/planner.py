@@ -61,7 +61,7 @@ def together(limit: int | None) -> int:
 
 _PAGE: Final = 100
 _FEW: Final = 24
-_SOONEST: Final = 50
+_SOONEST: Final = 100
 
 
 class Selection(NamedTuple):
