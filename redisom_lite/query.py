@@ -7,7 +7,7 @@ trips it takes. Without `order_by` the order is that of the primary key.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
@@ -119,19 +119,10 @@ class Query(Generic[M]):
         Redis: one FCALL for what fits a budget; more than 24 records (of a limit up to 100: none) HMGETs besides.
         """
         site = self._site()
-        hydrate = site.hydrate
-        if self._select.limit is not None:
-            return [hydrate(row) for _, row in await _rows(site, self._prepared())]
-        made: dict[bytes, M] = {}
-        key = site.schema.key.position
-
-        def early(found: Iterable[_Read]) -> None:
-            for member, row in found:
-                if row[key] is not None:
-                    made[member] = hydrate(row)
-
-        found = await _rows(site, self._prepared(), early=early)
-        return [made[member] if member in made else hydrate(row) for member, row in found]
+        backend = site.store.backend
+        records = await backend.reader.made(Reading(site.keyspace, self._prepared()), site.hydrate)
+        await backend.tidy()
+        return records
 
     async def first(self) -> M | None:
         """The first record, or None."""
@@ -363,11 +354,10 @@ async def _rows(
     query: Prepared,
     *specs: FieldSpec,
     after: After | None = None,
-    early: Callable[[Iterable[_Read]], None] | None = None,
 ) -> list[_Read]:
     names = site.keyspace.names_of((*specs, *columns(query.selection.order))) if specs else None
     reading = Reading(site.keyspace, query, names)
-    found = await site.store.backend.reader.rows(reading, after=after, early=early)
+    found = await site.store.backend.reader.rows(reading, after=after)
     await site.store.backend.tidy()
     return found
 

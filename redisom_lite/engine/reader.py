@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from typing import Final, TypeAlias
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from typing import Any, Final, TypeVar
 
 from redisom_lite.engine.finding import Decision, KeysNeededError, Reply, Row, Search, added_up
 from redisom_lite.engine.node import Arg
 from redisom_lite.engine.reading import Found, Reading
 from redisom_lite.engine.scripts import load
-from redisom_lite.engine.sorting import Sorter, in_order, on_partitions
+from redisom_lite.engine.sorting import Sorter, in_order, keys_of, on_partitions
 from redisom_lite.keys import text_member
 from redisom_lite.plan.ordering import After, columns, position, score_key, text_key
 from redisom_lite.plan.planner import portions
@@ -26,7 +26,7 @@ from redisom_lite.plan.slicing import are_apart, is_cut, slices
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.model_schema import FieldSpec, Kind
 
-Early: TypeAlias = Callable[[Iterable[Found]], None]
+T = TypeVar("T")
 
 _LISTED: Final = 2000
 
@@ -34,23 +34,24 @@ _LISTED: Final = 2000
 class Reader(Sorter):
     """Reads for one database."""
 
-    async def rows(
-        self, reading: Reading, *, after: After | None = None, early: Early | None = None
-    ) -> list[Found]:
-        """The records a plan selects, in its order, its limit and offset applied; `after`: those behind a page.
-
-        `early` is shown found records as they arrive, while the server goes on, in any order and before they are
-        confirmed; only where everything is asked for.
-        """
+    async def rows(self, reading: Reading, *, after: After | None = None) -> list[Found]:
+        """The records a plan selects, in its order, its limit and offset applied; `after`: those behind a page."""
         selection = reading.query.selection
         limit, offset = selection.limit, selection.offset
         if reading.query.statement.impossible or limit == 0:
             return []
         if limit is None:
-            return await self._everything(reading, after, early)
+            return await self._everything(reading, after, _itself)
         while after is not None and after.texts and after.texts[0] is None:
             reading, after = reading.behind(after)
         return await self._first(reading, limit, offset, after)
+
+    async def made(self, reading: Reading, make: Callable[[Row], T]) -> list[T]:
+        """What `make` makes of these rows; of everything, of each as it arrives, while the server goes on."""
+        query = reading.query
+        if query.selection.limit is None and not query.statement.impossible:
+            return [made for _, made in await self._everything(reading, None, make)]
+        return [make(row) for _, row in await self.rows(reading)]
 
     async def count(self, reading: Reading) -> int:
         """How many records the plan's conditions select; its limit and offset are not applied."""
@@ -193,39 +194,51 @@ class Reader(Sorter):
 
     # How.
 
-    async def _everything(self, reading: Reading, after: After | None, early: Early | None) -> list[Found]:
-        query = reading.query
+    async def _everything(
+        self, reading: Reading, after: After | None, make: Callable[[Row], T]
+    ) -> list[tuple[bytes, T]]:
+        key, wanted = reading.keyspace.schema.key.position, columns(reading.query.selection.order)
+        made: dict[bytes, T] = {}
+        keys: dict[bytes, tuple[Any, ...]] = {}
 
-        async def one(partition: int) -> list[Found]:
-            found: dict[bytes, Row] = {}
+        def take(arrived: list[Found]) -> list[Found]:
+            """Make what can be made, and keep no row of it; returns what is to be confirmed first."""
+            doubtful: list[Found] = []
+            for member, row in arrived:
+                if row[key] is None:
+                    doubtful.append((member, row))
+                    continue
+                made[member] = make(row)
+                if wanted:
+                    keys[member] = keys_of(wanted, row)
+            return doubtful
 
-            def take(arrived: list[Found]) -> None:
-                found.update(arrived)
-                if early is not None:
-                    early(arrived)
-
+        async def one(partition: int) -> None:
+            doubtful: list[Found] = []
             reads: deque[asyncio.Task[list[Found]]] = deque()
             sizes = portions()
             try:
                 async for reply in self._replies(reading, partition):
                     if reply.rows:
-                        take(list(zip(reply.members, reading.whole_rows(reply.rows), strict=True)))
+                        doubtful += take(
+                            list(zip(reply.members, reading.whole_rows(reply.rows), strict=True))
+                        )
                         continue
-                    fresh = [member for member in reply.members if member not in found]
+                    fresh = [member for member in reply.members if member not in made]
                     for part in _parts(fresh, sizes):
                         reads.append(asyncio.create_task(self._read(reading, part)))
                         await asyncio.sleep(0)  # let it be sent
                         if len(reads) > 2:
-                            take(await reads.popleft())
+                            doubtful += take(await reads.popleft())
                 while reads:
-                    take(await reads.popleft())
+                    doubtful += take(await reads.popleft())
             finally:
                 for read in reads:
                     read.cancel()
-            return await self._confirmed(reading, list(found.items()))
+            take(await self._confirmed(reading, doubtful))
 
-        found = [record for part in await on_partitions(reading.keyspace, one) for record in part]
-        return in_order(query, found, after)[query.selection.offset :]
+        await on_partitions(reading.keyspace, one)
+        return in_order(reading.query, made, keys, after)[reading.query.selection.offset :]
 
     async def _replies(self, reading: Reading, partition: int) -> AsyncGenerator[Reply]:
         """Everything of one partition, in no order."""
@@ -269,7 +282,9 @@ class Reader(Sorter):
 
         parts = [part for each in await on_partitions(reading.keyspace, one) for part in each]
         merged = {member: row for part, _, _ in parts for member, row in part}
-        taken = in_order(reading.query, list(merged.items()), None)
+        wanted = columns(reading.query.selection.order)
+        keys = {member: keys_of(wanted, row) for member, row in merged.items()}
+        taken = in_order(reading.query, merged, keys, None)
         left = max(0, offset - len(taken))
         return taken[offset : offset + limit], left, any(tail for _, _, tail in parts)
 
@@ -324,6 +339,10 @@ class Reader(Sorter):
             for member, row in found
             if not wanted or _is_at(wanted[0], places[member], member, row[wanted[0].position])
         ]
+
+
+def _itself(row: Row) -> Row:
+    return row
 
 
 def _parts(members: list[bytes], sizes: Iterator[int]) -> Iterator[list[bytes]]:

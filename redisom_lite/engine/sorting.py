@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, TypeVar
@@ -178,12 +178,14 @@ def _still(entry: Entry, keys: tuple[Any, ...]) -> bool:
     return keys[absent:] == entry.keys and all(key is None for key in keys[:absent])
 
 
-def in_order(query: Prepared, found: list[Found], after: After | None) -> list[Found]:
+def in_order(
+    query: Prepared, found: Mapping[bytes, T], keys: Mapping[bytes, tuple[Any, ...]], after: After | None
+) -> list[tuple[bytes, T]]:
+    """What was found, by member, in the order of a query; `keys`: sort keys, where the order has columns."""
     order = query.selection.order
-    wanted = columns(order)
-    if not wanted and after is None:
-        return sorted(found, key=itemgetter(0), reverse=bool(order) and order[0].descending)
-    pairs = [(Entry(record[0], keys_of(wanted, record[1])), record) for record in found]
+    if not columns(order) and after is None:
+        return sorted(found.items(), key=itemgetter(0), reverse=bool(order) and order[0].descending)
+    pairs = [(Entry(member, keys.get(member, ())), (member, one)) for member, one in found.items()]
     return [record for _, record in following(pairs, order, after)]
 
 
