@@ -284,3 +284,6 @@ class Model(Stored, metaclass=ModelType, abstract=True):
         """The value of the key field."""
         key: str | int | UUID = getattr(self, type(self).__redisom_schema__.key.name)
         return key
+
+
+del Model.model_config["defer_build"]  # the bases are deferred, see `Record`; a model is not

@@ -7,6 +7,7 @@ through. Every function but `stored_codec` returns `None` when the type cannot b
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -17,7 +18,6 @@ from uuid import UUID
 
 from pydantic import (
     AwareDatetime,
-    EmailStr,
     FutureDate,
     FutureDatetime,
     NaiveDatetime,
@@ -50,7 +50,7 @@ _NUMBERS: Final[Mapping[Any, Codec]] = {
     time: scalars.TIME,
     timedelta: scalars.TIMEDELTA,
 }
-_TEXTS: Final[Mapping[Any, Codec]] = {str: scalars.STR, EmailStr: scalars.STR}
+_TEXTS: Final[Mapping[Any, Codec]] = {str: scalars.STR}
 _KEYS: Final[Mapping[Any, Codec]] = {**_TEXTS, int: scalars.INT, UUID: scalars.UUID_}
 _TAGS: Final[Mapping[Any, Codec]] = {**_KEYS, bool: scalars.BOOL}
 _SCALARS: Final[Mapping[Any, Codec]] = {
@@ -117,6 +117,10 @@ def shared_token(annotation: Any) -> str | None:
 
 
 def _find(table: Mapping[Any, Codec], plain: Any) -> Codec | None:
+    # imported, its module loads much that only e-mail addresses need
+    networks = sys.modules.get("pydantic.networks")
+    if networks is not None and plain is networks.EmailStr:
+        plain = str
     try:
         return table.get(plain)
     except TypeError:  # an annotation that cannot be hashed

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time, timedelta
+from functools import cache
 from typing import Any, Final, TypeAlias, TypeGuard
 
 from pydantic import Secret, SecretBytes, SecretStr, TypeAdapter
@@ -139,7 +140,7 @@ def _has_plain_keys(node: Node) -> bool:
 
 
 def is_secret(node: Node) -> bool:
-    if node.get("serialization", {}).get("function") in _SECRET_WRITERS:
+    if node.get("serialization", {}).get("function") in _secret_writers():
         return True
     match node:  # its serializer may be a user's
         case {"lax_schema": {"json_schema": {"type": "function-after", "function": {"function": made}}}}:
@@ -157,6 +158,7 @@ def _reveal(value: Any) -> Any:
     return value.get_secret_value()
 
 
+@cache
 def _secret_writers() -> tuple[Any, ...]:
     nodes: list[Any] = [TypeAdapter(secret).core_schema for secret in (SecretStr, SecretBytes, Secret[int])]
     return tuple(
@@ -165,9 +167,6 @@ def _secret_writers() -> tuple[Any, ...]:
         for part in (node, node.get("lax_schema", {}))
         if "serialization" in part
     )
-
-
-_SECRET_WRITERS: Final = _secret_writers()
 
 
 def _in_order(node: Node) -> Node:

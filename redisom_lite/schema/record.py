@@ -54,8 +54,12 @@ class State:
         self.row, self.version, self.manager = state
 
 
-class Record(BaseModel):
-    """A pydantic model that remembers what is stored of it."""
+class Record(BaseModel, defer_build=True):
+    """A pydantic model that remembers what is stored of it.
+
+    This class has no field: importing it need not build validators, nor load pydantic's plugins. Subclasses inherit the
+    setting; `Model` ends it for the models of a program.
+    """
 
     __slots__ = ("__redisom_state__",)
 
