@@ -43,7 +43,7 @@ def test_benchmarks_short_form_agrees_on_every_operation(tmp_path: Path) -> None
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     given = json.loads(path.read_text())

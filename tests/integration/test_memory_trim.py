@@ -140,21 +140,24 @@ async def test_errors_of_the_block_come_out_as_they_are(db: Database) -> None:
 
 
 async def write_under_limit(db: Database, limit: str, seconds: float) -> tuple[int, int]:
-    """Write as fast as possible; how many records were written and how often memory was relieved."""
+    """Write as fast as possible, at least until memory was relieved twice; how many records, and how often it was."""
     await memory.set_limit(db, limit)
-    written, until = 0, time.monotonic() + seconds
+    written = relieved = 0
+    until = time.monotonic() + seconds
 
     async def writer() -> None:
         nonlocal written
-        while time.monotonic() < until:
+        while time.monotonic() < until or relieved < 2:
             await Event(n=written, text="x" * 500).save()
             written += 1
 
     async def relieve(seen: memory.MemoryReport) -> None:
+        nonlocal relieved
         count = await Event.objects.find().count()
         await memory.trim(Event, to=count * 3 // 4)
+        relieved += 1
 
-    async with memory.on_pressure(db, 0.8, relieve, interval="20ms") as monitor:
+    async with asyncio.timeout(600), memory.on_pressure(db, 0.8, relieve, interval="20ms") as monitor:
         await asyncio.gather(*(writer() for _ in range(32)))
     assert (await Event.objects.check()).ok
     return written, monitor.called
@@ -162,8 +165,8 @@ async def write_under_limit(db: Database, limit: str, seconds: float) -> tuple[i
 
 async def test_writers_under_a_small_limit_never_see_out_of_memory(db: Database) -> None:
     written, called = await write_under_limit(db, "12mb", 4)
-    assert written > 1_000  # a busy machine writes no more
-    assert called > 0
+    assert written > 1_000
+    assert called > 1
 
 
 @pytest.mark.slow

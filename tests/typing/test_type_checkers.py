@@ -21,7 +21,7 @@ Findings = dict[Path, dict[int, list[str]]]
 
 
 def run(*command: str) -> str:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300).stdout
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900).stdout
 
 
 def pyright(_folder: Path) -> Findings:
