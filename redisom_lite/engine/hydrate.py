@@ -21,14 +21,14 @@ R = TypeVar("R", bound=Record)
 
 def hydrating(model: type[R], keyspace: Keyspace, manager: object) -> Callable[[list[bytes | None]], R]:
     """What makes objects of rows; `DecodeError` names the key and the field whose text is none of its type."""
-    schema, names = keyspace.schema, keyspace.names
-    width, versioned, whole = len(schema.fields), schema.versioned, schema.row_hydrator.validate_python
+    schema, names = keyspace.schema, keyspace.field_names
+    width, versioned, whole = len(names), schema.versioned, schema.row_hydrator.validate_python
 
     def hydrate(row: list[bytes | None]) -> R:
         stored = row[:width]
-        gaps = () if all(stored) else _gaps(names, row, width)  # to look for None takes twice as long
+        gaps = () if all(stored) else _gaps(names, row)  # to look for None takes twice as long
         try:
-            record: R = _with_defaults(schema, stored, gaps) if gaps else whole(stored)
+            record: R = _with_defaults(schema, names, stored, gaps) if gaps else whole(stored)
         except ValidationError as error:
             raise _decode_error(model, keyspace, row, error) from error
         set_state(record, State(stored, int(row[width + 1] or 0) if versioned else None, manager))
@@ -37,22 +37,24 @@ def hydrating(model: type[R], keyspace: Keyspace, manager: object) -> Callable[[
     return hydrate
 
 
-def _gaps(names: Sequence[bytes], row: Sequence[bytes | None], width: int) -> list[bytes]:
-    """The fields that a record lacks; the text behind them names those whose value is None."""
-    nulls = (row[width] or b"").split(b",")
-    return [
-        name for name, text in zip(names, row[:width], strict=False) if text is None and name not in nulls
-    ]
+def _gaps(names: Sequence[str], row: Sequence[bytes | None]) -> list[str]:
+    """The fields that a record lacks; the text behind theirs names those whose value is None."""
+    nulls = (row[len(names)] or b"").split(b",")
+    texts = zip(names, row, strict=False)
+    return [name for name, text in texts if text is None and name.encode() not in nulls]
 
 
-def _with_defaults(schema: ModelSchema, stored: list[bytes | None], gaps: Sequence[bytes]) -> Any:
+def _with_defaults(
+    schema: ModelSchema, names: Sequence[str], stored: list[bytes | None], gaps: Sequence[str]
+) -> Any:
     """An instance with defaults in the gaps, of which the texts are filled in."""
-    texts = {spec.name: stored[spec.position] for spec in schema.fields if spec.word not in gaps}
+    texts = dict(zip(names, stored, strict=True))
+    for name in gaps:
+        del texts[name]
     record = schema.hydrator.validate_python(texts, by_alias=False, by_name=True)
-    for spec in schema.fields:
-        if spec.word in gaps:
-            value = record.__dict__[spec.name]
-            stored[spec.position] = None if value is None else spec.codec.encode(value)
+    for name in gaps:
+        spec, value = schema.by_name[name], record.__dict__[name]
+        stored[spec.position] = None if value is None else spec.codec.encode(value)
     return record
 
 
