@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from pydantic_core import ValidationError
+from pydantic_core import ArgsKwargs, ValidationError
 
 from redisom_lite.errors import DecodeError
 from redisom_lite.schema.keyspace import Keyspace
@@ -28,7 +28,9 @@ def hydrating(model: type[R], keyspace: Keyspace, manager: object) -> Callable[[
         stored = row[:width]
         gaps = () if all(stored) else _gaps(names, row)  # to look for None takes twice as long
         try:
-            record: R = _with_defaults(schema, names, stored, gaps) if gaps else whole(stored)
+            record: R = (
+                _with_defaults(schema, names, stored, gaps) if gaps else whole(ArgsKwargs(tuple(stored)))
+            )
         except ValidationError as error:
             raise _decode_error(model, keyspace, row, error) from error
         set_state(record, State(stored, int(row[width + 1] or 0) if versioned else None, manager))

@@ -96,9 +96,10 @@ class ModelSchema:
     """One concrete model.
 
     `hydrator` turns `{field name: stored text or None}` into an instance in one call (None stands for a field whose
-    stored value is None; absent fields take their default), `row_hydrator` a row that lacks no field; `checker` turns
-    an instance's `__dict__` into a dict of values that satisfy the declared types and constraints, or raises pydantic's
-    ValidationError. None of them runs validators that users wrote: those belong to construction and `update`.
+    stored value is None; absent fields take their default), `row_hydrator` the texts of all fields, as `ArgsKwargs`;
+    `checker` turns an instance's `__dict__` into a dict of values that satisfy the declared types and constraints, or
+    raises pydantic's ValidationError. None of them runs validators that users wrote: those belong to construction and
+    `update`.
     """
 
     model: str

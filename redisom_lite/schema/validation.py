@@ -42,14 +42,19 @@ def hydrator_of(model: type[BaseModel], fields: Iterable[FieldSpec]) -> SchemaVa
 
 
 def row_hydrator_of(model: type[BaseModel], fields: Sequence[FieldSpec]) -> SchemaValidator:
-    """As `hydrator_of`, of a list of the texts of all fields, which takes three quarters of the time."""
-    names = tuple(spec.name for spec in fields)
-    known, extra = frozenset(names), _extra(model) == "allow"
+    """As `hydrator_of`, of `ArgsKwargs` with the texts of all fields, which takes two thirds of the time."""
+    known, extra = frozenset(spec.name for spec in fields), _extra(model) == "allow"
 
-    def parts(values: tuple[Any, ...]) -> tuple[dict[str, Any], dict[str, Any] | None, set[str]]:
-        return dict(zip(names, values)), {} if extra else None, set(known)  # noqa: B905 - `strict` takes time
+    def parts(
+        arguments: tuple[dict[str, Any], None],
+    ) -> tuple[dict[str, Any], dict[str, Any] | None, set[str]]:
+        return arguments[0], {} if extra else None, set(known)
 
-    texts = core_schema.tuple_schema([_from_text(model, spec) for spec in fields])
+    # arguments by position become a dict by name: pydantic-core has that for dataclasses
+    texts = core_schema.dataclass_args_schema(
+        model.__name__,
+        [core_schema.dataclass_field(spec.name, _from_text(model, spec), kw_only=False) for spec in fields],
+    )
     return _instances(model, core_schema.no_info_after_validator_function(parts, texts))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from pydantic import create_model
+from pydantic_core import ArgsKwargs
 
 from redisom_lite import Composite, Field, Key, Meta, Model, Range, Tag, Unique, new_id
 from redisom_lite.errors import DeclarationError
@@ -81,7 +82,7 @@ def hydrate(model: type[Model], stored: dict[str, bytes | None]) -> Any:
     made = schema.hydrator.validate_python(stored)
     if stored.keys() != schema.by_name.keys():
         return made
-    read = schema.row_hydrator.validate_python([stored[spec.name] for spec in schema.fields])
+    read = schema.row_hydrator.validate_python(ArgsKwargs(tuple(stored[spec.name] for spec in schema.fields)))
     slots = ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
     assert [getattr(read, slot) for slot in slots] == [getattr(made, slot) for slot in slots]
     return read

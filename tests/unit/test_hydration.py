@@ -27,6 +27,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import ArgsKwargs
 
 from redisom_lite import Field, Key, Model, Range, Tag
 from tests.unit.models import Color, Product, declared, hydrate, row
@@ -76,7 +77,7 @@ def test_what_is_no_value_of_a_field_is_an_error_that_hides_it(stored: dict[str,
 
 def test_what_is_no_value_in_a_row_is_an_error_that_tells_its_place_and_hides_it() -> None:
     with pytest.raises(ValidationError) as caught:
-        declared(count=int).__redisom_schema__.row_hydrator.validate_python([b"4", b"s3cret"])
+        declared(count=int).__redisom_schema__.row_hydrator.validate_python(ArgsKwargs((b"4", b"s3cret")))
     assert caught.value.errors()[0]["loc"] == (1,)
     assert "s3cret" not in str(caught.value)
 
