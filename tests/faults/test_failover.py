@@ -38,7 +38,9 @@ class Watched:
         return f"redis+sentinel://127.0.0.1:{self.sentinel.port}/main/0"
 
     def primary(self) -> Process:
-        port = self.sentinel.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main").split()[1]
+        """Where the sentinel sends clients: GET-MASTER-ADDR-BY-NAME would be a little ahead of that."""
+        words = self.sentinel.command("SENTINEL", "MASTER", "main").splitlines()
+        port = dict(zip(words[::2], words[1::2], strict=False))["port"]
         return next(server for server in self.servers if server.port == int(port))
 
     def fail_over(self) -> None:
