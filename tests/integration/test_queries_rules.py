@@ -291,6 +291,20 @@ async def test_a_page_takes_one_round_trip(db: Database) -> None:
         assert trips.count == 1, trips.names
 
 
+@pytest.mark.parametrize(("count", "expected"), [(24, 1), (25, 2), (100, 2), (101, 3), (250, 3), (600, 5)])
+async def test_everything_is_read_in_growing_parts_as_its_plan_says(
+    db: Database, count: int, expected: int
+) -> None:
+    await Book.objects.save_many([Book(id=n, pages=n) for n in range(count + 1)])
+    await Book.objects.find().first()
+    db.backend.reader.budget.ms = 1000
+    query = Book.objects.find(Book.pages < count)
+    with round_trips(db) as trips:
+        assert len(await query) == count
+    assert trips.count == expected, trips.names
+    assert (await query.explain()).round_trips == expected
+
+
 async def test_first_use_of_a_declaration_takes_one_round_trip_more(db: Database) -> None:
     class Paper(Model):
         """Another program's view of the same records."""
