@@ -25,7 +25,7 @@ M = TypeVar("M", bound=Record)
 Progress: TypeAlias = Callable[[int, int | None], object]
 
 _STEP_BYTES = 1 << 18
-_STEP_WORDS = 3_000
+_STEP_WORDS = 2_600
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from redisom_lite.schema.mutations import Mutation
 from redisom_lite.schema.record import Record
 from redisom_lite.site import Site
 
-_WORDS: Final = 1500
+_WORDS: Final = 1000
 
 Change = Callable[[Sequence[bytes]], Mutation]
 """From a guard's program to what is done to every record, of no record yet."""

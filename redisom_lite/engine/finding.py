@@ -259,7 +259,7 @@ class Search:
         """The script's ARGV."""
         keyspace = self.keyspace
         # the server takes its time with long lists before the script runs
-        ms = max(1, budget.ms - self._plan.length / _WORDS_PER_MS)
+        ms = max(_LEFT * budget.ms, budget.ms - self._plan.length / _WORDS_PER_MS)
         mode, most = self._mode
         pieces = [
             piece(keyspace.bases[self.partition], keyspace.fingerprint, accepted, keyspace.int_keys, mode),
@@ -283,6 +283,7 @@ piece: Final = lru_cache(256)(packed)
 """A piece of words of which there are few."""
 
 _WORDS_PER_MS = 4000
+_LEFT = 0.4  # of the time, however long the lists
 _NONE: Final = Words.of((b"0",))
 _OPTIONS: Final = {(ties, verify): NUMBERS[ties] + NUMBERS[verify] for ties in (0, 1) for verify in (0, 1)}
 _BEGINNING: Final = (b"1", b"0", b"", b"", b"")

@@ -323,6 +323,38 @@ async def test_first_use_of_a_declaration_takes_one_round_trip_more(db: Database
         assert trips.count == expected, trips.names
 
 
+async def test_answers_do_not_depend_on_how_much_time_a_call_has(db: Database) -> None:
+    await Book.objects.save_many(
+        [
+            Book(id=n, pages=n % 90 if n % 5 else None, genre="abc"[n % 3], title=str(n % 70), isbn=str(n))
+            for n in range(400)
+        ]
+    )
+    find = Book.objects.find
+    queries = [
+        find(Book.genre == "a", Book.pages > 20).order_by(Book.pages).limit(50),
+        find(Book.genre == "a", Book.title.startswith("1")).order_by(Book.pages.desc()).limit(50),
+        find(Book.genre.in_(["a", "b"])).order_by(Book.pages).limit(90),
+        find((Book.pages > 80) | (Book.title == "7") & (Book.genre == "b")).order_by(Book.title).limit(60),
+        find(~Book.isbn.in_(map(str, range(50, 1500)))).order_by(Book.pages),
+        find(~Book.isbn.in_(map(str, range(50, 1500))), ~Book.title.in_(map(str, range(9)))),
+        find(~(Book.genre == "a"), ~(Book.genre == "b"), Book.pages != 3, Book.pages != 4),
+    ]
+    answers = list[Any]()
+    for ms in (1000.0, 0.0):
+        db.backend.reader.budget.ms = ms
+        answers.append(
+            [
+                (await q.pks(), [each.id for each in await q], await q.count(), await q.sum("pages"))
+                for q in queries
+            ]
+        )
+    assert answers[0] == answers[1]
+    left = [n for n in range(50) if n % 70 not in range(9)]
+    assert sorted(answers[0][5][0]) == left
+    assert answers[0][6][0] == [n for n in range(400) if n % 3 == 2 and not (n % 5 and n % 90 in (3, 4))]
+
+
 async def test_explain_counts_the_round_trips_that_a_page_takes(db: Database) -> None:
     await Book.objects.save_many(
         [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from redisom_lite import Database
 from redisom_lite.errors import BulkError, ConflictError, NotFoundError, QueryError, UniqueError
+from redisom_lite.testing import round_trips
 from tests.integration.record_models import Doc, Part, Product, keys_of, opened
 
 
@@ -65,6 +67,30 @@ async def test_save_many_of_loaded_objects_writes_what_changed(db: Database) -> 
     assert (await Product.objects.get("p0003")).blurb == "theirs"
     assert (await Product.objects.get("p0029")).stock == 30
     assert await Product.objects.save_many(found) == 30
+
+
+async def test_records_of_many_tags_are_changed_a_few_at_a_time(db: Database) -> None:
+    def made(count: int) -> list[Product]:
+        tags = {f"tag {n}" for n in range(count)}
+        return [each.model_copy(update={"tags": tags}) for each in _products(20)]
+
+    find = Product.objects.find
+    steps = list[int]()
+    for count in (1, 300):
+        await Product.objects.save_many(made(count))
+        with round_trips(db) as trips:
+            assert await find().update(stock=7) == 20
+            assert await find().add_tags(Product.tags, "more") == 20
+            assert await find().delete() == 20
+            await Product.objects.save_many(made(count), ttl=0.001)
+            await asyncio.sleep(0.01)
+            assert await Product.objects.sweep() <= 20
+            await Product.objects.save_many(made(count))
+            assert (await Product.objects.check()).ok
+            assert await Product.objects.delete_many([f"p{n:04}" for n in range(20)]) == 20
+        steps.append(trips.names.count("apply"))
+    assert steps[1] > 4 * steps[0]
+    assert await find().count() == 0
 
 
 async def test_save_many_takes_generators_and_tells_progress(db: Database) -> None:

@@ -4,7 +4,8 @@ Two witnesses on a private server: SLOWLOG, which has every command that takes 2
 took (scripts whole; 0 where there is none), and the processor time of the server's main thread from before a call to
 after it, its reading and writing included. The first also counts the time in which other programs had the processor,
 the second also the sockets; what the script itself took is less than either. Each shape runs several times; shown is
-the longest call of the run in which that was shortest.
+the longest call of the run in which that was shortest. How fast the machine was meanwhile says the reference, a plain
+loop of Lua that runs between the calls: a machine with time takes 350 us for it.
 """
 
 from __future__ import annotations
@@ -29,19 +30,23 @@ from redisom_lite.engine import embedded
 from redisom_lite.engine.scripts import load
 from redisom_lite.testing import _between as between
 from tests.servers import command
-from tests.soak.shapes import reads, writes
+from tests.soak import parcels
+from tests.soak.shapes import Shape, reads, writes
 
 BOUND_US = 5000
 _SLOW_US = 2000
-LONG = ("check", "reindex")  # so many calls that one run is enough
+LONG = ("check", "reindex", "tickets: check")  # so many calls that one run is enough
 _SCRIPTS = (b"FCALL", b"EVALSHA", b"EVAL")
+_REFERENCE = "local t = {} for n = 1, 20000 do t[n % 100] = n end return 1"
+_REFERRED = 8  # calls between two references
 
 
 @dataclass(frozen=True, slots=True)
 class Longest:
     """The longest call of one shape in us, by both witnesses; how many calls a run makes, and which is longest.
 
-    `most` is the processor time that 99 of 100 calls stay below.
+    `most` is the processor time that 99 of 100 calls stay below, `half` that of half of them; `reference` what the
+    reference took meanwhile, at the median.
     """
 
     shape: str
@@ -49,6 +54,8 @@ class Longest:
     slowlog: int
     processor: int
     most: int
+    half: int
+    reference: int
     what: str
 
     @property
@@ -74,10 +81,15 @@ class Witness:
     def _processor(self) -> int:
         return int(self._clock.read_text().split()[0]) // 1000
 
+    async def _refer(self) -> int:
+        before = self._processor()
+        await self._db.redis.execute_command("EVAL", _REFERENCE, 0)
+        return self._processor() - before
+
     async def watch(self, shape: str, run: Callable[[], Awaitable[object]]) -> Longest:
         """One run."""
         await self._db.redis.execute_command("SLOWLOG", "RESET")
-        turn, times = asyncio.Lock(), list[int]()
+        turn, times, references = asyncio.Lock(), list[int](), list[int]()
 
         @asynccontextmanager
         async def call(_: str) -> AsyncIterator[None]:
@@ -85,6 +97,8 @@ class Witness:
                 before = self._processor()
                 yield
                 times.append(self._processor() - before)
+                if len(times) % _REFERRED == 1:
+                    references.append(await self._refer())
 
         with between(self._db, call):
             await run()
@@ -92,7 +106,9 @@ class Witness:
         # a command inside a script has an entry of its own beside the script's
         took, words = max(((int(took), words) for _, _, took, words, *_ in entries), default=(0, [b"", b""]))
         what = _names().get(words[1], "") if words[0] in _SCRIPTS else words[0].decode()
-        return Longest(shape, len(times), took, max(times, default=0), quantile(times), what)
+        longest, half = max(times, default=0), quantile(times, 0.5)
+        reference = quantile(references, 0.5)
+        return Longest(shape, len(times), took, longest, quantile(times), half, reference, what)
 
 
 def quantile(times: Sequence[int], share: float = 0.99) -> int:
@@ -111,14 +127,16 @@ async def measure(
     db: Database, witness: Witness, flights: Sequence[dict[str, Any]], only: str, times: int
 ) -> list[Longest]:
     """Load, and run every shape."""
-    db.bind(Flight)
-    print(f"{'shape':<42}{'calls':>7}{'slowlog':>9}{'processor':>10}{'99%':>8}  us of the longest call")
+    db.bind(Flight, parcels.Parcel, parcels.Ticket)
+    print(
+        f"{'shape':<50}{'calls':>7}{'slowlog':>9}{'processor':>10}{'99%':>7}{'50%':>7}{'reference':>10}  us"
+    )
     for first in range(0, len(flights), 20_000):
         await Flight.objects.save_many([Flight(**each) for each in flights[first : first + 20_000]])
     tails = sorted({each["tailnum"] for each in flights if "tailnum" in each})
     dests = sorted({each["dest"] for each in flights})
     asked = {shape: run for shape, run in reads(tails, dests).items() if only in shape}
-    done = {shape: change for shape, change in writes(flights[0]).items() if only in shape}
+    done = _chosen(writes(flights[0]), only) | _chosen(parcels.shapes(), only, needed=parcels.SAVED)
     found = [_best([await witness.watch(shape, run) for _ in range(times)]) for shape, run in asked.items()]
     turns: dict[str, list[Longest]] = {shape: [] for shape in done}
     for turn in range(times):
@@ -128,11 +146,18 @@ async def measure(
     return found + [_best(seen) for seen in turns.values()]
 
 
+def _chosen(shapes: dict[str, Shape], only: str, needed: Sequence[str] = ()) -> dict[str, Shape]:
+    chosen = {shape for shape in shapes if only in shape}
+    return {shape: run for shape, run in shapes.items() if shape in chosen or (chosen and shape in needed)}
+
+
 def _best(seen: Sequence[Longest]) -> Longest:
     processor, most = min(each.processor for each in seen), min(each.most for each in seen)
-    best = replace(min(seen, key=lambda each: each.slowlog), processor=processor, most=most)
-    figures = f"{best.calls:>7,}{best.slowlog:>9,}{processor:>10,}{most:>8,}"
-    print(f"{best.shape:<42}{figures}  {best.what}", flush=True)
+    half, reference = min(each.half for each in seen), min(each.reference for each in seen)
+    best = min(seen, key=lambda each: each.slowlog)
+    best = replace(best, processor=processor, most=most, half=half, reference=reference)
+    figures = f"{best.calls:>7,}{best.slowlog:>9,}{processor:>10,}{most:>7,}{half:>7,}{reference:>10,}"
+    print(f"{best.shape:<50}{figures}  {best.what}", flush=True)
     return best
 
 

@@ -34,7 +34,7 @@ async def test_queries_are_right_while_a_small_server_evicts(binary: str | None)
 
 async def test_commands_of_figures_run(binary: str | None, capsys: pytest.CaptureFixture[str]) -> None:
     some = list(values(islice(sample_rows(), 600)))
-    longest = await server_time.main(some, binary, only="count", times=1)
+    longest = await server_time.main(some, binary, only="count of", times=1)
     assert "count of a range" in {each.shape for each in longest}
     assert all(each.calls > 0 for each in longest)
     found = await ratios.main(some, binary, samples=3, saved=300)

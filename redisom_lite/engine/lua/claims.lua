@@ -31,19 +31,22 @@ local function remove(entry)
     redis.call('ZREM', key, entry)
   end
 end
+local find, sub, byte = string.find, string.sub, string.byte
 local function claimed(record, id, wanted)
   local index = redis.call('HGET', record, '_ix')
   if not index then return false end
   local pos = 1
   while pos <= #index do
-    local _, last, found = string.find(index, '^([^=]+)=', pos)
-    if not last then return false end
-    pos = last + 1
-    while string.sub(index, pos, pos) ~= ';' do
-      local _, colon, size = string.find(index, '^(%d+):', pos)
-      if not colon then return false end
-      if found == id and string.sub(index, colon + 1, colon + tonumber(size)) == wanted then return true end
-      pos = colon + tonumber(size) + 1
+    local equals = find(index, '=', pos, true)
+    if not equals then return false end
+    local ours = sub(index, pos, equals - 1) == id
+    pos = equals + 1
+    while byte(index, pos) ~= 59 do -- ';'
+      local colon = find(index, ':', pos, true)
+      local size = colon and tonumber(sub(index, pos, colon - 1)) or -1
+      if size < 0 then return false end
+      if ours and size == #wanted and sub(index, colon + 1, colon + size) == wanted then return true end
+      pos = colon + size + 1
     end
     pos = pos + 1
   end
