@@ -254,7 +254,7 @@ class Reader(Sorter):
             try:
                 return await self._walked(reading, limit, offset, after)
             except KeysNeededError as needed:
-                stream = needed.path
+                stream = None if is_cut(reading.query) else needed.path  # each slice has its own paths
         return await self._sorted(reading, limit, offset, after, stream)
 
     async def _walked(self, reading: Reading, limit: int, offset: int, after: After | None) -> list[Found]:

@@ -132,6 +132,18 @@ async def test_changes_by_a_list_of_unique_values(db: Database) -> None:
     assert await query.pks() == list(range(17, 50))
 
 
+async def test_each_slice_is_read_by_what_is_best_for_it(db: Database) -> None:
+    await Single.objects.save_many(
+        [Single(id=n, weight=n, name=f"part {n}", kind="k1", tags={"all"}) for n in range(2000)]
+    )
+    tagged = (Single.kind == "k1") & (Single.stock == 0) & Single.tags.has("all")
+    few = tagged & (Single.weight > 1996)
+    query = Single.objects.find(few | Single.id.in_(range(4))).order_by(Single.name.desc()).limit(40)
+    for ms in (1000.0, 0.0):  # with no time, sort keys are read first
+        db.backend.reader.budget.ms = ms
+        assert [each.id for each in await query] == [3, 2, 1999, 1998, 1997, 1, 0]
+
+
 class Counting:
     """A transport that notes how often a word is in each step."""
 
