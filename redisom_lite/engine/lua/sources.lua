@@ -198,13 +198,13 @@ local function numbers_source(i, descending, score, member)
       return kept, kept_scores, entries
     end, position
   end
+  local behind = descending and '' or '\255'
   local function ahead(text)
-    if descending then return number(text) <= from end
-    return number(text) >= from
+    local at = number(text)
+    if at == from then return member ~= behind end
+    return (at < from) == descending
   end
-  return chained_source(list, descending, score, score and member, open, ahead, function(text)
-    return text, descending and '' or '\255'
-  end)
+  return chained_source(list, descending, score, score and member, open, ahead, function(text) return text, behind end)
 end
 local function texts_source(i, descending, form)
   local function open(text, _, at_form)
@@ -212,7 +212,7 @@ local function texts_source(i, descending, form)
     return lex_source(i.key, '[' .. text, '(' .. text .. '\0\1', descending, here)
   end
   local function ahead(text)
-    if descending then return less(text, form) end
+    if descending then return less(text .. '\0\0', form) end
     return less(form, text .. '\0\1')
   end
   return chained_source(list_of(i), descending, nil, form, open, ahead, function(text)
