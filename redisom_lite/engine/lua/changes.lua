@@ -51,9 +51,9 @@ local function scores_of(model, key)
   local from, count = members_at + model.first, model.count
   if count == 1 and key == model.registry then
     sizes[key] = 1 -- or none: a score proves the type too
-    return { call('ZSCORE', key, ARGV[from + 1]) }
+  elseif size_of(key, 'ZCARD') == 0 then
+    return {}
   end
-  if size_of(key, 'ZCARD') == 0 then return {} end
   if count == 1 then return { call('ZSCORE', key, ARGV[from + 1]) } end
   if count <= 4000 then return call('ZMSCORE', key, unpack(ARGV, from + 1, from + count)) end
   local scores = {}

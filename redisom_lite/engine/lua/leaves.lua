@@ -31,6 +31,11 @@ local function set_of(list, before, count)
   for n = before + 1, before + count do set[list[n]] = true end
   return set
 end
+local function each_in(set, members)
+  local out = {}
+  for n = 1, #members do out[n] = set[members[n]] or false end
+  return out
+end
 
 -- Each leaf answers for a run of members; `memo` keeps what was read for this run (many bounds on one field).
 local leaf = {}
@@ -123,15 +128,11 @@ end
 function leaf.U(i, members, base, int_keys)
   if i.count > LISTED then return by_record(i, members, base, int_keys, 'u' .. i.field) end
   i.set = i.set or set_of(owners_of(i), 0, #owners_of(i))
-  local out = {}
-  for n = 1, #members do out[n] = i.set[members[n]] or false end
-  return out
+  return each_in(i.set, members)
 end
 function leaf.K(i, members)
   i.set = i.set or set_of(ARGV, i.from, i.count)
-  local out = {}
-  for n = 1, #members do out[n] = i.set[members[n]] or false end
-  return out
+  return each_in(i.set, members)
 end
 function leaf.R(i, members)
   local out = {}

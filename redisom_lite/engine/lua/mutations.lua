@@ -39,7 +39,7 @@ local function field_of(record, name)
     for n = record.fields_from, record.fields_to, 2 do if ARGV[n] == name then return ARGV[n + 1] end end
     return false
   end
-  if record.read and record.read[name] ~= nil then return record.read[name] end
+  if record.read[name] ~= nil then return record.read[name] end
   return call('HGET', record.key, name)
 end
 -- A guard is a program, or the word `=`: that of the mutation before, which it is parsed for once.

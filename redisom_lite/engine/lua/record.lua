@@ -1,5 +1,6 @@
 -- The records a step works on: what is known of each, and what it will be. Included by apply.lua, after changes.lua.
 
+local NONE_NAMED = {}
 -- What is known of a record: `stored` there is a hash; `live` and not overdue; `indexed` its entries are known, by
 -- `before`, its `_ix` as it was; `index` the same parsed, and as it will be, once something asks for it.
 -- `names`: fields whose texts are wanted at once, see `field_of`.
@@ -8,7 +9,7 @@ local function open_record(model, position, writes_whole, names)
   local record = records[slot]
   if record then return record end
   local member = ARGV[members_at + slot]
-  record = { model = model, key = KEYS[slot], member = member, fields = {}, version = 0, nulls = '', before = '' }
+  record = { model = model, key = KEYS[slot], member = member, fields = {}, read = {}, version = 0, nulls = '', before = '' }
   if not model.known then
     model.known = scores_of(model, model.registry)
     model.deadlines = scores_of(model, model.due)
@@ -18,14 +19,8 @@ local function open_record(model, position, writes_whole, names)
   record.deadline = deadline and tonumber(deadline) or nil
   record.stored = false
   if not (writes_whole and none_stored(model)) then
-    local stored
-    if names then
-      stored = call('HMGET', record.key, '_ix', '_null', '_v', unpack(names))
-      record.read = {}
-      for n = 1, #names do record.read[names[n]] = stored[n + 3] end
-    else
-      stored = call('HMGET', record.key, '_ix', '_null', '_v')
-    end
+    local stored = call('HMGET', record.key, '_ix', '_null', '_v', unpack(names or NONE_NAMED))
+    for n = 4, #stored do record.read[names[n - 3]] = stored[n] end
     memo = stored[1]
     record.stored = memo ~= false or call('EXISTS', record.key) == 1
     record.overdue = record.deadline ~= nil and record.deadline < now
