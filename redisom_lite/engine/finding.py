@@ -120,13 +120,19 @@ class Finder:
         if reply[0] == b"G":
             raise KeysNeededError(reply[1])
         head = Head(*reply[1])
+        _, _, members, keys, rows, doubtful = reply
+        if rows and search.packs:
+            rows = _unpacked(rows, search.width)
+            if rows is None:
+                search.packs = False
+                return await self.ask(search, trace)
         if trace is not None:
             trace.heads.append(head)
         if head.overdue:
             self._overdue.add((search.keyspace, search.partition))
         if head.more:
             search.go_on(head)
-        return Reply(head, *reply[2:])
+        return Reply(head, members, keys, rows, doubtful)
 
     async def run(self, search: Search, trace: Trace | None = None) -> AsyncGenerator[Reply]:
         """Ask until the search is done.
@@ -240,6 +246,9 @@ class Search:
         self.limit, self.offset = limit, offset
         self._examined = 0
         self._mode = (mode, together(limit))
+        self.packs = mode == b"few"
+        """Whether rows come as one word each; not when there are texts that hold what separates texts."""
+        self.width = 0 if names is None else names.length - 1
         self._order = query.statement.order if ordered else _NO_ORDER
         self._wanted = _wanted_words(wanted) if wanted else _NONE
         self._options = _OPTIONS[ties, verify]
@@ -261,6 +270,8 @@ class Search:
         # the server takes its time with long lists before the script runs
         ms = max(_LEFT * budget.ms, budget.ms - self._plan.length / _WORDS_PER_MS)
         mode, most = self._mode
+        if mode == b"few" and not self.packs:
+            mode = b"rows"
         pieces = [
             piece(keyspace.bases[self.partition], keyspace.fingerprint, accepted, keyspace.int_keys, mode),
             NUMBERS[most],
@@ -277,6 +288,30 @@ class Search:
         ]
         varying = self._wanted.length + self._after.length + self._names.length + self._plan.length
         return Words(22 + varying, pieces)
+
+
+_SEPARATOR: Final = b"\xff\x00"
+
+
+def _unpacked(rows: list[Any], width: int) -> list[Row] | None:
+    """Rows out of the words they travelled as; None where a text holds the separator."""
+    found: list[Row]
+    try:
+        found = [row.split(_SEPARATOR) for row in rows]
+    except AttributeError:  # one with gaps
+        found = [_row_of(row) for row in rows]
+    return found if set(map(len, found)) == {width} else None
+
+
+def _row_of(row: bytes | list[bytes]) -> Row:
+    if isinstance(row, bytes):
+        return [*row.split(_SEPARATOR)]
+    text, gaps = row
+    texts: Row = [*text.split(_SEPARATOR)]
+    for gap in map(int, gaps.split(b",")):
+        if gap < len(texts):
+            texts[gap] = None
+    return texts
 
 
 piece: Final = lru_cache(256)(packed)

@@ -4,17 +4,49 @@ local function emit_row(member, key)
   members_out[#members_out + 1] = member
   keys_out[#members_out] = key or ''
 end
--- Rows that take too long are left for the caller to read, where that is allowed.
+-- A row travels as one word, for what a reply costs is its elements: its texts apart by a SEPARATOR, which no UTF-8 has.
+-- Of a row with gaps it is that word, and which texts stand for nothing, counted from 0.
+local SEPARATOR = '\255\0'
+local function with_gaps(row)
+  local gaps = {}
+  for f = 1, #fields do
+    if not row[f] then
+      gaps[#gaps + 1], row[f] = f - 1, ''
+    end
+  end
+  return { concat(row, SEPARATOR), concat(gaps, ',') }, #gaps < #fields
+end
+-- `_null` says nothing of a row without gaps: it is read for the others only. Rows that take too long are left for the
+-- caller to read. Whether all records are there.
+local function read_few()
+  if #members_out > most then return false end
+  local null, some, there = fields[#fields] == '_null' and #fields or #fields - 1, { unpack(fields) }, true
+  table.remove(some, null)
+  for m = 1, #members_out do
+    local key = record_key(base, int_keys, members_out[m])
+    local row = redis.call('HMGET', key, unpack(some))
+    row[#fields] = row[null]
+    row[null] = ''
+    local packed, text = pcall(concat, row, SEPARATOR)
+    rows_out[m] = text
+    if not packed then
+      local known
+      row[null] = redis.call('HGET', key, '_null')
+      rows_out[m], known = with_gaps(row)
+      there = there and known
+    end
+    if m % 32 == 0 and overtime() then
+      rows_out = {}
+      return false
+    end
+  end
+  return there
+end
 local function read_rows()
-  if mode == 'few' and #members_out > most then return end
   for m = 1, #members_out do
     local row = redis.call('HMGET', record_key(base, int_keys, members_out[m]), unpack(fields))
     if order.field == '@due' then row[#row + 1] = redis.call('ZSCORE', due, members_out[m]) end
     rows_out[m] = row
-    if mode == 'few' and m % 32 == 0 and overtime() then
-      rows_out = {}
-      return
-    end
   end
 end
 
@@ -27,10 +59,17 @@ local function read_scores()
 end
 
 local function answer()
-  local tail = 0
-  if with_rows then read_rows() end
-  if with_rows and strategy == 'W' and order.kind == 'z' then read_scores() end
-  if (order.kind == 'z' or order.kind == 'l') and (strategy ~= 'S' or path.valued) then
+  local tail, there = 0, false
+  if mode == 'few' then there = read_few() elseif with_rows then read_rows() end
+  local scored = with_rows and strategy == 'W' and order.kind == 'z'
+  if there and #members_out > 0 then -- of keys only where to go on is asked
+    local last = members_out[#members_out]
+    keys_out = { scored and redis.call('ZSCORE', number_key(base, order.field), last) or keys_out[#keys_out] }
+  elseif scored then
+    read_scores()
+  end
+  local full = with_rows and limit > 0 and found >= limit
+  if not full and (order.kind == 'z' or order.kind == 'l') and (strategy ~= 'S' or path.valued) then
     tail = order.field == '@due' and size.A() - redis.call('ZCARD', due)
       or redis.call('SCARD', base .. ':t:' .. order.field .. ':%')
   end

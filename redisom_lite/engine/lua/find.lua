@@ -23,14 +23,17 @@
 --       {'P', strategy, path, total, overdue, sizes}   plan
 --       {'R', head, members, keys, rows, doubtful}
 --   head  strategy path examined skipped more score member read scan overdue tail found total
+--         tail: how many records have no value to be ordered by; of a full page not told
 --         more: 1 when the budget ended the call (2: only the last tie is unfinished); then score, member, read, scan
 --         say where to resume. found: matches, those in `members` included
---   keys  with rows, ordered: each member's score or text entry; keys mode: one entry for each wanted key (false: None);
+--   rows  mode rows: a list each; mode few: a word each, or {word, gaps}, see answer.lua
+--   keys  with rows, ordered: each member's score or text entry, of few that are all there just the last one's; keys mode: one entry for each wanted key (false: None);
 --         tally: a count and one entry for each wanted key, and in `members` and `rows` those it could not count yet,
 --         because they may come up again in a later call or are doubtful
 --@function no-writes
 --@include reading.lua
 --@include match.lua
+local concat = table.concat
 
 -- What a call asks, made anew by `ask`: functions outlive the call.
 local base, reader, accepted, int_keys
@@ -65,7 +68,9 @@ local function ask(args)
   for_keys = mode == 'keys' or (mode == 'plan' and ties)
 end
 local function ask_of_records()
-  fields = take_list()
+  local count = take_number()
+  fields = { unpack(ARGV, cursor + 1, cursor + count) }
+  cursor = cursor + count
   clauses = {}
   for n = 1, take_number() do clauses[n] = parse_program(base) end
   paths = {}
@@ -84,8 +89,8 @@ local has_clock, processor = pcall(function() return os.clock end)
 has_clock = has_clock and processor
 local function start()
   local clock = redis.call('TIME')
-  now = clock[1] * 1000 + floor(clock[2] / 1000)
-  now_text = format('%.0f', now)
+  now_text = clock[1] .. sub('00000' .. clock[2], -6, -4)
+  now = tonumber(now_text)
   overdue = redis.call('ZCOUNT', due, '-inf', '(' .. now_text)
   started = has_clock and processor() * 1000 or clock[1] % 100000 * 1000 + clock[2] / 1000
   total, seen = redis.call('ZCARD', registry), {}
