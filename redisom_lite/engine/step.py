@@ -26,7 +26,6 @@ _TOKEN: Final = WORD + WORD + b"%b%b"
 _ONE: Final = number(1)
 _EACH: Final = packed(b"each")
 _ALL: Final = packed(b"all")
-_DONE: Final = b"l1:s1:O"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +76,13 @@ class Step:
         partition, key = keyspace.locate(member)
         self.models.append((keyspace, partition))
         self.keys.append(key)
-        words, model = _only_model(keyspace, partition)
-        self._words = words + 5 + args.length
-        self._pieces = [model, WORD % (len(member), member), _opening(name), *args.pieces]
+        self._words = 9 + args.length
+        self._pieces = [
+            _only_model(keyspace, partition),
+            WORD % (len(member), member),
+            _opening(name),
+            *args.pieces,
+        ]
 
     def _together(self, sweep: int, also: Place | None) -> None:
         models: dict[Place, tuple[bytes, dict[bytes, tuple[bytes, bytes]]]] = {}
@@ -98,14 +101,8 @@ class Step:
         self._pieces = [number(len(models))]
         self._words = 2 + words
         for (keyspace, partition), (_, records) in models.items():
-            indexes = keyspace.index_fields
-            self._pieces += (
-                number(len(records)),
-                keyspace.headers[partition],
-                number(sweep),
-                *indexes.pieces,
-            )
-            self._words += 7 + indexes.length + len(records)
+            self._pieces += (number(len(records)), keyspace.declarations[partition], number(sweep))
+            self._words += 3 + len(records)
             self.models.append((keyspace, partition))
             self.keys += records
         self._pieces += [member for _, records in models.values() for _, member in records.values()]
@@ -143,11 +140,9 @@ class Sending(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _only_model(keyspace: Keyspace, partition: int) -> tuple[int, bytes]:
-    """What apply.lua is told of the models when there is one, with one record: how many words, and these."""
-    indexes = keyspace.index_fields
-    told = [_ONE, _ONE, keyspace.headers[partition], number(SWEPT), *indexes.pieces]
-    return 8 + indexes.length, b"".join(told)
+def _only_model(keyspace: Keyspace, partition: int) -> bytes:
+    """What apply.lua is told of the models when there is one, with one record: four words."""
+    return b"".join((_ONE, _ONE, keyspace.declarations[partition], number(SWEPT)))
 
 
 @cache
@@ -162,35 +157,32 @@ def _failure(entry: Sequence[Any]) -> Failure:
 
 def remembered(reply: Any) -> bytes:
     """A reply as apply.lua keeps it behind its operation token."""
-    return _DONE if len(reply) == 1 and reply[0] == b"O" else _kept(reply)
+    return b"" if len(reply) == 1 and reply[0] == b"O" else _kept(reply)
 
 
 def _kept(values: Sequence[Any]) -> bytes:
-    parts: list[bytes] = []
-    for value in values:
-        if type(value) is bytes:
-            parts.append(b"s%d:%b" % (len(value), value))
-        elif type(value) is int:
-            text = b"%d" % value
-            parts.append(b"i%d:%b" % (len(text), text))
-        else:
-            parts.append(_kept(value))
-    return b"l%d:%b" % (len(parts), b"".join(parts))
+    parts = [
+        b"=%d:%b" % (len(value), value)
+        if type(value) is bytes
+        else (b"#%d:%d" % (len(str(value)), value) if type(value) is int else _kept(value))
+        for value in values
+    ]
+    return b"[%d:%b" % (len(parts), b"".join(parts))
 
 
 def recalled(answer: bytes) -> Any:
     """The reply that apply.lua kept."""
-    return _recall(answer, 0)[0]
+    return _recall(answer, 0)[0] if answer else [b"O"]
 
 
 def _recall(text: bytes, at: int) -> tuple[Any, int]:
     colon = text.index(b":", at)
     kind, size, start = text[at : at + 1], int(text[at + 1 : colon]), colon + 1
-    if kind == b"l":
+    if kind == b"[":
         items: list[Any] = []
         for _ in range(size):
             item, start = _recall(text, start)
             items.append(item)
         return items, start
     part = text[start : start + size]
-    return (int(part) if kind == b"i" else part), start + size
+    return (int(part) if kind == b"#" else part), start + size

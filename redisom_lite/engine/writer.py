@@ -2,8 +2,8 @@
 
 A step is one round trip, atomic, and carries an operation token, so that the transport may send it again after a lost
 reply. The token's stamp is the server's time as this process estimates it; a server that finds it too far off answers
-so without writing, and the step is stamped anew. Answers that have arrived are acknowledged by later steps, which keeps
-the server's memory of tokens as short as what is in flight.
+so without writing, and the step is stamped anew. Answers that have arrived are acknowledged by later steps, some at a
+time, which keeps the server's memory of tokens little longer than what is in flight.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from redisom_lite.words import WORD, packed
 _CLEANED_WHEN_FULL: Final = 4
 _ACKNOWLEDGED: Final = 4096
 _ACKNOWLEDGED_PER_STEP: Final = 32
+_ACKNOWLEDGED_FROM: Final = 8  # so many at a time take the server little longer than one
 _REMEMBERED: Final = 60.0  # seconds, or four timeouts when that is longer
 
 
@@ -135,7 +136,8 @@ class Writer:
         operation = b"%b%x:" % (self._name, next(self._count))
         stamp = b"%d" % (int(time.time() * 1_000_000) + self._skew)
         answered: list[bytes] = []
-        if waiting := self._acknowledged.get(step.operations):
+        waiting = self._acknowledged.get(step.operations)
+        if waiting and len(waiting) >= _ACKNOWLEDGED_FROM:
             answered = [waiting.popleft() for _ in range(min(len(waiting), _ACKNOWLEDGED_PER_STEP))]
         return Sending(step, stamp, operation, step.args(stamp, operation, self._window, answered))
 

@@ -109,8 +109,10 @@ class Keyspace:
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """What tells this declaration of the model's indexes from another."""
-        text = "\n".join(f"{name}={definition}" for name, definition in sorted(self.indexes.items()))
+        """What tells this declaration of the model's indexes, as this storage format keeps them, from another."""
+        text = "\n".join(
+            ["2", *(f"{name}={definition}" for name, definition in sorted(self.indexes.items()))]
+        )
         return sha1(text.encode(), usedforsecurity=False).hexdigest()[:12].encode()
 
     @cached_property
@@ -119,24 +121,17 @@ class Keyspace:
         return tuple(spec.name.encode() for spec in self.schema.fields if spec.kind is Kind.NUMBER)
 
     @cached_property
-    def headers(self) -> tuple[bytes, ...]:
-        """What apply.lua is told of each partition, packed: base writer int_keys evictable versioned."""
-        evictable = b"1" if self.schema.evictable else b"0"
-        versioned = b"1" if self.schema.versioned else b"0"
-        told = (self.fingerprint, self.int_keys, evictable, versioned)
-        return tuple(packed(base, *told) for base in self.bases)
-
-    @cached_property
-    def index_fields(self) -> Words:
-        """The numeric fields, the composites and the fading fields, each list with its length, for apply.lua."""
-        pairs = [name.encode() for spec in self.schema.composites for name in (spec.tag, spec.range)]
-        fading = [word for spec in self.schema.fading for word in (spec.word, b"%d" % (spec.ttl_ms or 0))]
-        words = (
-            *(b"%d" % len(self.numbers), *self.numbers),
-            *(b"%d" % (len(pairs) // 2), *pairs),
-            *(b"%d" % (len(fading) // 2), *fading),
+    def declarations(self) -> tuple[bytes, ...]:
+        """What a step is told of the model in each partition: one word, packed, as models.lua reads it."""
+        schema = self.schema
+        flags = self.int_keys + b"".join(
+            b"1" if flag else b"0" for flag in (schema.evictable, schema.versioned)
         )
-        return Words.of(words)
+        numbers = b"".join(name + b"," for name in self.numbers)
+        composites = b"".join(f"{spec.tag}+{spec.range},".encode() for spec in schema.composites)
+        fading = b"".join(b"%b+%d," % (spec.word, spec.ttl_ms or 0) for spec in schema.fading)
+        rest = self.fingerprint, flags, numbers, composites, fading
+        return tuple(packed(b"\n".join((base, *rest))) for base in self.bases)
 
     @cached_property
     def tags(self) -> tuple[bytes, ...]:

@@ -72,6 +72,17 @@ async def test_twelve_hundred_incs_over_a_lossy_line_add_up(
     assert not any(word == b"a" for entry in left for word in entry.split(b":"))
 
 
+async def test_tokens_of_writes_that_were_answered_are_forgotten(real_url: str) -> None:
+    async with Database(real_url) as db:
+        db.bind(*MODELS)
+        product = await Product.objects.create(sku="a")
+        for n in range(100):
+            await product.inc(views=1)
+            product.stock = n
+            await product.save()
+            assert await db.redis.zcard("{shop%3Aproduct}:op") < 16
+
+
 async def test_deletes_and_inserts_never_mistake_their_own_success(db: Database, proxy: LossyProxy) -> None:
     proxy.odds = 12
     for n in range(120):

@@ -7,8 +7,7 @@
 --   window       us a token is remembered
 --   mode         'all': one failure and nothing is written; 'each': failing mutations are left out and reported
 --   acknowledged members of :op whose answers have arrived: forgotten
---   model        keys base writer int_keys evictable versioned sweep | n number-field... | n (tag range)...
---                | n (fading-field ms)...: every write of one renews its own expiry (HPEXPIRE)
+--   model        keys declaration sweep: see models.lua; `sweep` overdue records are cleaned up in passing
 --   mutation     operation model record ...: put | set | swap | inc | del | life | look, as read below; `record` counts from 1
 --                among the keys of its model
 -- reply {'O', results}            every mutation's result (absent: all 1)
@@ -21,9 +20,10 @@
 -- every check comes before the first write; the first write needs memory when the step stores anything (so that a
 -- full server refuses the whole step); nothing is judged missing on an undeclared key.
 --
--- For speed: what a step reads of the registry it reads at once; entries are gathered by key, so that each key is
--- written once; a record of which nothing was stored has nothing to compare with (`put_new`); parts that few steps
--- need are made when one does (`library`).
+-- For speed, as a command from Lua takes longer than anything else here: what a step reads of the registry it reads at
+-- once, and of deadlines only if a model has any; entries are gathered by key, so that each key is written once; a record
+-- of which nothing was stored has nothing to compare with (`put_new`). Parts that few steps need are made when one does
+-- (`library`).
 --@function
 
 local call = redis.call
@@ -31,17 +31,17 @@ local find, sub, format, concat = string.find, string.sub, string.format, table.
 
 -- What a call works on, made anew by `begin`: functions outlive the call.
 local KEYS, ARGV, at
-local clock, now            -- the server's time in us and in ms
+local clock, now, now_text  -- the server's time in us and in ms
 local stamp, operation, window, all
 local acknowledged_from, acknowledged_to
 local models, members_at, operations
--- What the step will do, by key: the last word on a member wins. Reading a key's size before the first write proves
--- its type, and that it is here.
+-- What the step will do, by key: the last word on a member wins.
 local sorted, sets, hashes  -- key -> member -> score|false, true|false, value|false
 local sizes, listings       -- key -> entries before the step; tag key -> {:v: key, token, text}
 local records, opened, owners, swept -- by KEYS position; in order; by model base and member; overdue ones, in order
+local added                 -- the one record of which there was nothing yet
 local mending               -- whether the listings of tags cannot be trusted
-local guarded_from, guarded_to -- where the last guard stands
+local guarded_from, guarded_to, guards -- where the last guard stands; parsed, by where they stand
 local claims, current       -- unique values wanted, judged at the end; the mutation at work
 local results, failures, refused, plain
 
@@ -89,11 +89,11 @@ local function library()
     satisfied = function(words, model, member, from)
       if ARGV ~= words then forget_keys() end
       begin(words)
-      local guard = model.guards[from]
+      local guard = guards[from]
       if not guard then
         cursor = from - 1
         guard = parse_program(model.base)
-        model.guards[from] = guard
+        guards[from] = guard
       end
       return evaluate(guard, { member }, model.base, model.int_keys)[1]
     end,
@@ -104,27 +104,15 @@ local function library()
   return shared
 end
 
-local function take_model(first, count)
-  local base = take()
-  local model = { base = base, writer = take(), int_keys = take() == '1', evictable = take() == '1',
-    versioned = take() == '1', sweep = take(), first = first, count = count, composites = {},
-    registry = base .. ':k', due = base .. ':due', memo = base .. ':memo',
-    names = {}, scores = {}, tags = {}, fading = {}, guards = {} }
-  model.numbers_from, model.numbers_to = take_words()
-  for c = 1, take_number() do
-    local composite = { tag = take(), range = take() }
-    composite.stem = base .. ':c:' .. composite.tag .. ':' .. composite.range .. ':'
-    model.composites[c] = composite
-  end
-  for f = 1, take_number() do model.fading[f] = { name = take(), ms = take() } end
-  model.fades = model.fading[1] ~= nil
-  return model
-end
+--@include changes.lua
+--@include models.lua
+
 local function begin(keys, args)
   KEYS, ARGV, at = keys, args, 0
   local time = call('TIME')
   clock = time[1] * 1000000 + time[2]
-  now = math.floor(clock / 1000)
+  now_text = time[1] .. sub('00000' .. time[2], -6, -4)
+  now = tonumber(now_text)
   stamp, operation, window, all = take(), take(), take_number(), take() == 'all'
   acknowledged_from, acknowledged_to = take_words()
   models = {}
@@ -136,24 +124,14 @@ local function begin(keys, args)
   end
   members_at = at
   at = at + declared
-  guarded_from, guarded_to = 1, 0
-  operations = models[1].base .. ':op'
+  guarded_from, guarded_to, guards = 1, 0, {}
+  operations = models[1].operations
   sorted, sets, hashes, sizes, listings = {}, {}, {}, {}, {}
-  records, opened, owners, swept = {}, {}, {}, {}
+  records, opened, owners, swept, added = {}, {}, {}, {}, nil
   mending, claims, current = false, {}, 0
   results, failures, refused, plain = {}, {}, {}, true
 end
 --@include retry.lua
-local function undeclared()
-  for n = 1, #models do
-    local known = call('HMGET', models[n].base .. ':meta', 'w:' .. models[n].writer, 'parts', 'caches')
-    if not known[1] then return { 'M', n } end
-    models[n].parts = known[2] -- the suffixes of parts in use, a comma list (see once.lua), or false
-    models[n].caches = known[3] -- what caches depend on (see cache_watches.lua), or false
-  end
-end
-
---@include changes.lua
 --@include record.lua
 --@include entries.lua
 --@include mutations.lua
@@ -209,8 +187,7 @@ end
 local SWEPT = 10000 -- bytes
 local function sweep(model)
   local size = 0
-  local overdue = call('ZRANGEBYSCORE', model.due, '-inf', '(' .. format('%d', now), 'LIMIT', '0', model.sweep)
-  for _, member in ipairs(overdue) do
+  for _, member in ipairs(overdue_of(model)) do
     if size > SWEPT then return end
     if not sorted[model.due] or sorted[model.due][member] == nil then
       local memo = size_of(model.memo, 'HLEN') > 0 and call('HGET', model.memo, member)
@@ -252,12 +229,11 @@ local function run()
   if refused[1] then return { 'F', refused } end
   if all and #failures > 0 then return { 'F', failures } end
   for n = 1, #models do
-    if models[n].sweep ~= '0' and size_of(models[n].due, 'ZCARD') > 0 then sweep(models[n]) end
+    if models[n].ends then sweep(models[n]) end
   end
-  prove_listings()
   local drop_watches = watch_caches()
-  write_records()
-  write_indexes()
+  local failure = write()
+  if failure then return failure end
   if drop_watches then drop_watches() end
   local reply = answer()
   remember(reply)
@@ -266,7 +242,8 @@ end
 local function main(keys, args)
   begin(keys, args)
   local reply = run()
-  KEYS, ARGV, models, sorted, sets, hashes, records, opened, owners = nil -- a large step is not kept till the next
+  KEYS, ARGV, models, sorted, sets, hashes, sizes, listings = nil -- a large step is not kept till the next
+  records, opened, owners, added = nil
   if shared then shared.let_go() end
   return reply
 end

@@ -8,24 +8,28 @@ local function size_of(key, command)
   end
   return size
 end
-local function changes_of(keys, key, command)
-  local changes = keys[key]
+local function zset(key)
+  local changes = sorted[key]
   if not changes then
-    size_of(key, command)
     changes = {}
-    keys[key] = changes
+    sorted[key] = changes
   end
   return changes
 end
-local function zset(key) return changes_of(sorted, key, 'ZCARD') end
-local function hash(key) return changes_of(hashes, key, 'HLEN') end
+local function hash(key)
+  local changes = hashes[key]
+  if not changes then
+    changes = {}
+    hashes[key] = changes
+  end
+  return changes
+end
 local function tag_set(model, name, token, text)
   local key = model.base .. ':t:' .. name .. ':' .. token
   local changes = sets[key]
   if not changes then
     changes = {}
     sets[key] = changes
-    size_of(key, 'SCARD')
     listings[key] = { model.base .. ':v:' .. name, token, text, mending and text }
   elseif text then
     listings[key][3], listings[key][4] = text, mending
@@ -49,12 +53,11 @@ end
 -- One answer for each record of the model in this step.
 local function scores_of(model, key)
   local from, count = members_at + model.first, model.count
-  if count == 1 and key == model.registry then
-    sizes[key] = 1 -- or none: a score proves the type too
-  elseif size_of(key, 'ZCARD') == 0 then
-    return {}
+  if count == 1 then
+    sizes[key] = sizes[key] or 1 -- or none: a score proves the type too
+    return { call('ZSCORE', key, ARGV[from + 1]) }
   end
-  if count == 1 then return { call('ZSCORE', key, ARGV[from + 1]) } end
+  if size_of(key, 'ZCARD') == 0 then return {} end
   if count <= 4000 then return call('ZMSCORE', key, unpack(ARGV, from + 1, from + count)) end
   local scores = {}
   for first = 1, count, 4000 do

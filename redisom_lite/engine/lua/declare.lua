@@ -67,6 +67,17 @@ end
 local state = table.concat(waiting, ',')
 if changed then redis.call('HDEL', meta, 'cursor', unpack(registered)) end
 if #dropped > 0 then redis.call('HDEL', meta, unpack(dropped)) end
+-- what models.lua keeps here, for records that are there already
+if redis.call('EXISTS', base .. ':due', base .. ':memo') > 0 then
+  changes[#changes + 1] = 'ends'
+  changes[#changes + 1] = '1'
+end
+for name in pairs(declared) do
+  if redis.call('EXISTS', base .. ':x:' .. name) == 1 then
+    changes[#changes + 1] = 'inexact'
+    changes[#changes + 1] = '1'
+  end
+end
 changes[#changes + 1] = 'd:' .. fingerprint
 changes[#changes + 1] = state
 if writer then

@@ -46,11 +46,13 @@ local function reindex_field(record, kind, name, new, texts)
 end
 
 local function is_number(model, name)
-  for n = model.numbers_from, model.numbers_to do if ARGV[n] == name then return true end end
+  for n = 1, #model.numbers do if model.numbers[n] == name then return true end end
 end
 local function set_number(record, name, score, exact)
   local model = record.model
   zset(number_key(model, name))[record.member] = score
+  if exact ~= '' then has_from_now(model, 'inexact') end
+  if not model.inexact then return end
   local key = model.base .. ':x:' .. name
   if exact ~= '' then
     hash(key)[record.member] = exact
@@ -97,14 +99,14 @@ local function erase(record)
   local ids = {}
   for id in pairs(index) do ids[#ids + 1] = id end
   for n = 1, #ids do reindex_field(record, sub(ids[n], 1, 1), sub(ids[n], 2), nil) end
-  for n = model.numbers_from, model.numbers_to do set_number(record, ARGV[n], false, '') end
+  for n = 1, #model.numbers do set_number(record, model.numbers[n], false, '') end
   recompose(record, before, names)
   zset(model.registry)[member] = false
-  if record.deadline then set_deadline(record, nil) end
+  if deadline_of(record) then set_deadline(record, false) end
   if size_of(model.memo, 'HLEN') > 0 or hashes[model.memo] then hash(model.memo)[member] = false end
   record.live, record.registered, record.fields, record.nulls, record.version = false, false, {}, '', 0
   record.whole, record.index, record.order, record.before = nil, {}, {}, ''
-  record.deadline, record.removed, record.changed = nil, record.stored, true
+  record.deadline, record.removed, record.changed = false, record.stored, true
 end
 
 -- Items are the index entries of a put or a set, as words:
@@ -176,14 +178,17 @@ end
 -- The entries of a record of which nothing is stored and no entry is left: nothing to compare with.
 local function put_new(record, claims_from, claims_to, from, to)
   local model, member, pos = record.model, record.member, from
-  local scores, tags = model.scores, model.tags
+  local scores, tags = {}, {}
   for n = claims_from, claims_to, 2 do hash(model.base .. ':u:' .. ARGV[n])[ARGV[n + 1]] = member end
   while pos <= to do
     local kind, name = ARGV[pos], ARGV[pos + 1]
     if kind == 'z' then
       local score, exact = ARGV[pos + 2], ARGV[pos + 3]
       zset(number_key(model, name))[member] = score
-      if exact ~= '' then hash(model.base .. ':x:' .. name)[member] = exact end
+      if exact ~= '' then
+        has_from_now(model, 'inexact')
+        hash(model.base .. ':x:' .. name)[member] = exact
+      end
       scores[name] = score
       pos = pos + 4
     elseif kind == 't' then

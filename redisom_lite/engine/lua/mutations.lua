@@ -18,10 +18,11 @@ function mutate.put(model)
     if conflict then return nil, conflict end
   end
   if model.parts and not record.live then record.parts_go = parts_of(record)[1] ~= nil end
-  if ttl ~= '' or record.deadline then apply_lifetime(record, ttl) end
+  if ttl ~= '' or deadline_of(record) then apply_lifetime(record, ttl) end
   record.fields, record.fields_from, record.fields_to, record.nulls = {}, fields_from, fields_to, nulls
   local version = next_version(record)
   if not (record.indexed or record.registered or record.changed or record.stored) then
+    added = record
     put_new(record, claims_from, claims_to, from, to)
   else
     if record.before ~= text then drop_others(record, claims_from, claims_to, from, to) end
@@ -166,7 +167,7 @@ function mutate.life(model)
     if record.indexed then finish(record) end
     record.changed = true
   end
-  return record.deadline and record.deadline - now or -1
+  return deadline_of(record) and record.deadline - now or -1
 end
 
 -- look model record | n tag-field... | claims it is known to hold: n word...
@@ -203,6 +204,7 @@ function mutate.mend(model)
   local fields_from, fields_to = take_words()
   local nulls_from, nulls_to = take_words()
   local from, to = take_words()
+  look_for_more(model)
   local record = open_record(model, position)
   if not record.stored then return 0 end
   record.nulls = call('HGET', record.key, '_null') or ''
@@ -228,8 +230,8 @@ function mutate.mend(model)
   record.index, record.order, record.live, record.registered = {}, {}, true, false
   local left = call('PTTL', record.key)
   if left < 0 then
-    if record.deadline then set_deadline(record, nil) end
-  elseif not record.deadline or math.abs(record.deadline - now - left) > 1000 then
+    if deadline_of(record) then set_deadline(record, false) end
+  elseif not deadline_of(record) or math.abs(record.deadline - now - left) > 1000 then
     set_deadline(record, now + left)
   end
   mending = true

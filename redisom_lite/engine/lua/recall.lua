@@ -7,8 +7,8 @@ local operations = ARGV[1] .. ':op'
 for _, seen in ipairs(redis.call('ZRANGEBYSCORE', operations, ARGV[2], ARGV[2])) do
   if string.sub(seen, 1, #ARGV[3]) == ARGV[3] then
     local answer = string.sub(seen, #ARGV[3] + 1)
-    return answer ~= 'l1:s1:A' and answer
+    return answer ~= '!' and answer
   end
 end
-redis.call('ZADD', operations, ARGV[2], ARGV[3] .. 'l1:s1:A')
+redis.call('ZADD', operations, ARGV[2], ARGV[3] .. '!')
 return false

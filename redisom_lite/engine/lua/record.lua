@@ -1,6 +1,41 @@
 -- The records a step works on: what is known of each, and what it will be. Included by apply.lua, after changes.lua.
 
 local NONE_NAMED = {}
+-- The overdue members of a model that a step cleans up, and in `late` by member; if fewer than it would, these are all.
+local function overdue_of(model)
+  if not model.overdue then
+    local late = {}
+    model.overdue, model.late = {}, late
+    if model.ends and model.sweep ~= '0' then
+      model.overdue = call('ZRANGEBYSCORE', model.due, '-inf', '(' .. now_text, 'LIMIT', '0', model.sweep)
+      sizes[model.due] = sizes[model.due] or 1 -- or none: the type is proved
+    end
+    for n = 1, #model.overdue do late[model.overdue[n]] = true end
+  end
+  return model.overdue
+end
+-- When a record ends, in ms, or false: asked for once something needs it.
+local function deadline_of(record)
+  if record.deadline == nil then
+    local model, deadline = record.model, false
+    if model.ends then
+      if not model.deadlines then model.deadlines = scores_of(model, model.due) end
+      deadline = model.deadlines[record.position]
+    end
+    record.deadline = deadline and tonumber(deadline) or false
+  end
+  return record.deadline
+end
+local function is_overdue(record)
+  local model = record.model
+  if not model.ends then return false end
+  local overdue = overdue_of(model)
+  if model.late[record.member] then return true end
+  if #overdue < count_of(model.sweep) then return false end
+  local deadline = deadline_of(record)
+  return deadline and deadline < now
+end
+
 -- What is known of a record: `stored` there is a hash; `live` and not overdue; `indexed` its entries are known, by
 -- `before`, its `_ix` as it was; `index` the same parsed, and as it will be, once something asks for it.
 -- `names`: fields whose texts are wanted at once, see `field_of`.
@@ -9,31 +44,27 @@ local function open_record(model, position, writes_whole, names)
   local record = records[slot]
   if record then return record end
   local member = ARGV[members_at + slot]
-  record = { model = model, key = KEYS[slot], member = member, fields = {}, read = {}, version = 0, nulls = '', before = '' }
-  if not model.known then
-    model.known = scores_of(model, model.registry)
-    model.deadlines = scores_of(model, model.due)
-  end
-  local deadline, memo = model.deadlines[position], nil
+  record = { model = model, position = position, key = KEYS[slot], member = member, fields = {}, read = {}, version = 0,
+    nulls = '', before = '', stored = false, live = false, overdue = false, changed = false }
+  if not model.known then model.known = scores_of(model, model.registry) end
   record.registered = (model.known[position] or false) ~= false
-  record.deadline = deadline and tonumber(deadline) or nil
-  record.stored = false
+  local memo = false
   if not (writes_whole and none_stored(model)) then
     local stored = call('HMGET', record.key, '_ix', '_null', '_v', unpack(names or NONE_NAMED))
     for n = 4, #stored do record.read[names[n - 3]] = stored[n] end
     memo = stored[1]
     record.stored = memo ~= false or call('EXISTS', record.key) == 1
-    record.overdue = record.deadline ~= nil and record.deadline < now
+    record.overdue = is_overdue(record)
     record.live = record.stored and not record.overdue
     if record.live then
       record.nulls = stored[2] or ''
       record.version = tonumber(stored[3] or 0)
     end
   end
-  if not record.stored and (deadline or record.registered) and size_of(model.memo, 'HLEN') > 0 then
+  if not record.stored and record.registered and size_of(model.memo, 'HLEN') > 0 then
     memo = call('HGET', model.memo, member)
   end
-  record.indexed = (memo or false) ~= false
+  record.indexed = memo ~= false
   record.before = memo or ''
   records[slot] = record
   opened[#opened + 1] = record
@@ -88,7 +119,7 @@ local function owner_of(key, token)
   return size_of(key, 'HLEN') > 0 and call('HGET', key, token)
 end
 local function owner_lives(model, owner)
-  local deadline = size_of(model.due, 'ZCARD') > 0 and score_of(model.due, owner)
+  local deadline = model.ends and score_of(model.due, owner)
   return not deadline or tonumber(deadline) >= now
 end
 
@@ -112,6 +143,7 @@ local function set_deadline(record, deadline)
   record.deadline, record.deadline_changed = deadline, true
   parts_of(record)
   if deadline then
+    has_from_now(record.model, 'ends')
     zset(due)[record.member] = format('%d', deadline)
   elseif size_of(due, 'ZCARD') > 0 or sorted[due] then
     zset(due)[record.member] = false
@@ -137,9 +169,9 @@ local function apply_lifetime(record, ttl)
   if kind == '=' or (kind == '?' and not record.live) then
     set_deadline(record, now + ms)
   elseif kind == '+' then
-    if record.deadline then set_deadline(record, record.deadline + ms) end
+    if deadline_of(record) then set_deadline(record, record.deadline + ms) end
   elseif kind == '-' or not record.live then
-    if record.deadline then set_deadline(record, nil) end
+    if deadline_of(record) then set_deadline(record, false) end
   end
 end
 
@@ -147,10 +179,14 @@ end
 local function register(record, reindexed)
   local model = record.model
   if not record.registered then zset(model.registry)[record.member] = '0' end
-  if record.deadline or model.evictable then
-    if reindexed or record.deadline_changed then hash(model.memo)[record.member] = record.before end
-  elseif (record.deadline_changed or (not record.live and record.registered)) and size_of(model.memo, 'HLEN') > 0 then
-    hash(model.memo)[record.member] = false
+  local revived = not record.live and record.registered
+  if reindexed or record.deadline_changed or revived then
+    if model.evictable or deadline_of(record) then
+      has_from_now(model, 'ends')
+      hash(model.memo)[record.member] = record.before
+    elseif (record.deadline_changed or revived) and size_of(model.memo, 'HLEN') > 0 then
+      hash(model.memo)[record.member] = false
+    end
   end
   record.registered, record.indexed, record.live, record.changed, record.removed = true, true, true, true, false
 end

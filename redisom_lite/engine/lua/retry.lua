@@ -1,27 +1,38 @@
 -- The token of a step: a retry of what was applied before returns the first answer. Included by apply.lua.
+--
+-- Behind the operation's id stands its answer: nothing for {'O'}, `!` for {'A'} (see recall.lua), else lists `[`, texts `=`
+-- and integers `#`, each with its length.
+local SIZES = {} -- small numbers as text, which take a while to make
+for n = 0, 32 do SIZES[n] = format('%d:', n) end
+local function sized(kind, size) return kind .. (SIZES[size] or format('%d:', size)) end
 local function pack_reply(value)
-  if type(value) ~= 'table' then
-    local kind = type(value) == 'number' and 'i' or 's'
-    local text = kind == 'i' and format('%d', value) or value
-    return kind .. #text .. ':' .. text
+  if value == 1 then return '#1:1' end
+  if type(value) == 'number' then
+    value = format('%d', value)
+    return sized('#', #value) .. value
   end
-  local parts = {}
-  for n = 1, #value do parts[n] = pack_reply(value[n]) end
-  return 'l' .. #value .. ':' .. concat(parts)
+  if type(value) == 'string' then return sized('=', #value) .. value end
+  local parts = { sized('[', #value) }
+  for n = 1, #value do parts[n + 1] = pack_reply(value[n]) end
+  return concat(parts)
 end
 local function unpack_reply(text, pos)
   local _, last, kind, size = find(text, '^(.)(%d+):', pos)
-  if kind == 'l' then
+  if kind == '[' then
     local list, after = {}, last + 1
     for n = 1, tonumber(size) do list[n], after = unpack_reply(text, after) end
     return list, after
   end
   local value = sub(text, last + 1, last + tonumber(size))
-  return kind == 'i' and tonumber(value) or value, last + tonumber(size) + 1
+  return kind == '#' and tonumber(value) or value, last + tonumber(size) + 1
 end
 local function answered()
   for _, seen in ipairs(call('ZRANGEBYSCORE', operations, stamp, stamp)) do
-    if sub(seen, 1, #operation) == operation then return (unpack_reply(seen, #operation + 1)) end
+    if sub(seen, 1, #operation) == operation then
+      local code = sub(seen, #operation + 1, #operation + 1)
+      if code == '[' then return (unpack_reply(seen, #operation + 1)) end
+      return { code == '' and 'O' or 'A' }
+    end
   end
   -- half the window: while a token is young enough to be accepted, a retry of it cannot yet have been forgotten
   if math.abs(clock - tonumber(stamp)) > window / 2 then return { 'X', clock } end
@@ -38,5 +49,5 @@ local function remember(reply)
   local done = false
   for n = 1, #opened do done = done or opened[n].changed end
   -- a step that only deletes stores its token last; on a full server that alone may be refused, and is not missed
-  if done then redis.pcall('ZADD', operations, stamp, operation .. (reply[2] and pack_reply(reply) or 'l1:s1:O')) end
+  if done then redis.pcall('ZADD', operations, stamp, operation .. (reply[2] and pack_reply(reply) or '')) end
 end

@@ -7,7 +7,8 @@ local base, ttl = ARGV[1], tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local deadline = string.format('%.0f', now + ttl)
-local parts = redis.call('HGET', base .. ':meta', 'parts') or ''
+local meta = redis.call('HMGET', base .. ':meta', 'parts', 'ends')
+local parts, ends = meta[1] or '', meta[2]
 local rows = {}
 for n = 1, #KEYS do
   local member = ARGV[2 + n]
@@ -22,6 +23,10 @@ for n = 1, #KEYS do
       redis.call('PEXPIREAT', base .. ':p' .. string.sub(KEYS[n], #base + 3) .. ':' .. name, deadline)
     end
     redis.call('ZADD', base .. ':due', deadline, member)
+    if not ends then
+      ends = '1' -- see models.lua
+      redis.call('HSET', base .. ':meta', 'ends', ends)
+    end
     if not due then
       local index = redis.call('HGET', KEYS[n], '_ix')
       if index then redis.call('HSET', base .. ':memo', member, index) end

@@ -50,7 +50,7 @@ local function take_away(record)
     if record.whole and record.stored then record.gone = surplus(record) end
     if record.gone and record.gone[1] then in_chunks('HDEL', record.key, record.gone) end
     if record.deadline_changed or (record.overdue and record.stored) then
-      set_end(record.key, record.deadline)
+      set_end(record.key, deadline_of(record))
       for _, key in ipairs(parts_of(record)) do set_end(key, record.deadline) end
     end
   elseif record.removed then
@@ -85,15 +85,6 @@ local function write_records()
     end
   end
   for n = 1, #swept do call('DEL', swept[n].key) end
-end
-
--- The listing of a tag may change with its first and its last member: its type is proved like that of every key.
-local function prove_listings()
-  for key, changes in pairs(sets) do
-    local drops = 0
-    for _, stays in pairs(changes) do if not stays then drops = drops + 1 end end
-    if drops >= sizes[key] or listings[key][4] then size_of(listings[key][1], 'HLEN') end
-  end
 end
 
 -- The only change of a key, as most have one: it needs no lists.
@@ -137,8 +128,8 @@ local function write_set(key, changes)
   if drops[1] and sizes[key] > 0 then left = left - in_chunks('SREM', key, drops) end
   return left
 end
-local function write_indexes()
-  for key, changes in pairs(sorted) do write_sorted(key, changes) end
+local function write_indexes(written)
+  for key, changes in pairs(sorted) do if key ~= written then write_sorted(key, changes) end end
   for key, changes in pairs(sets) do
     local left, listing = write_set(key, changes), listings[key]
     if listing[2] ~= '%' then
@@ -154,4 +145,61 @@ local function write_indexes()
     if drops[1] and sizes[key] > 0 then in_chunks('HDEL', key, drops) end
     if adds[1] then in_chunks('HSET', key, adds) end
   end
+end
+
+-- Every key a step writes is asked for its size before the first write: that proves its type, and that it is here. The
+-- listing of a tag may change with its first and its last member. Where a record is stored, which begins with what needs
+-- memory, one key that only gains need not be asked: the key returned is to be written first.
+local function prove(stores)
+  local first
+  for key, changes in pairs(sorted) do
+    if stores and not (sizes[key] or first) then
+      first = key
+      for _, score in pairs(changes) do if not score then first = nil end end
+    end
+    if key ~= first then size_of(key, 'ZCARD') end
+  end
+  for key in pairs(hashes) do size_of(key, 'HLEN') end
+  for key, changes in pairs(sets) do
+    local drops, size = 0, size_of(key, 'SCARD')
+    for _, stays in pairs(changes) do if not stays then drops = drops + 1 end end
+    if drops >= size or listings[key][4] then size_of(listings[key][1], 'HLEN') end
+  end
+  return first
+end
+
+-- A step that only adds one record asks no key: if one turns out to be of another type, what has been added is taken back.
+local function only_adds()
+  return added and #opened == 1 and #results == 1 and not swept[1] and not parts_of(added)[1]
+end
+local function ask_listings()
+  local keys = {}
+  for key in pairs(sets) do keys[#keys + 1] = key end
+  local there = keys[1] and #keys < 4000 and call('EXISTS', unpack(keys)) == #keys
+  for n = 1, #keys do if there then sizes[keys[n]] = 1 else size_of(keys[n], 'SCARD') end end
+end
+local function add()
+  write_records()
+  write_indexes()
+end
+local function take_back()
+  for key, changes in pairs(sorted) do for member in pairs(changes) do redis.pcall('ZREM', key, member) end end
+  for key, changes in pairs(sets) do for member in pairs(changes) do redis.pcall('SREM', key, member) end end
+  for key, changes in pairs(hashes) do for field in pairs(changes) do redis.pcall('HDEL', key, field) end end
+  redis.pcall('DEL', added.key)
+end
+
+-- Nil, or why nothing was written.
+local function write()
+  if only_adds() then
+    ask_listings()
+    local done, failure = pcall(add)
+    if done then return end
+    take_back()
+    return redis.error_reply(tostring(failure))
+  end
+  local first = prove(#opened == 1 and next(opened[1].fields) ~= nil)
+  if first then write_sorted(first, sorted[first]) end
+  write_records()
+  write_indexes(first)
 end
