@@ -29,21 +29,21 @@
 local call = redis.call
 local find, sub, format, concat = string.find, string.sub, string.format, table.concat
 
--- What a call works on, made anew by `begin`: functions outlive the call.
+-- What a call works on, made anew for each: functions outlive the call.
 local KEYS, ARGV, at
 local clock, now, now_text  -- the server's time in us and in ms
 local stamp, operation, window, all
 local acknowledged_from, acknowledged_to
 local models, members_at, operations
 -- What the step will do, by key: the last word on a member wins.
-local sorted, sets, hashes  -- key -> member -> score|false, true|false, value|false
-local sizes, listings       -- key -> entries before the step; tag key -> {:v: key, token, text}
-local records, opened, owners, swept -- by KEYS position; in order; by model base and member; overdue ones, in order
-local added                 -- the one record of which there was nothing yet
+local sorted, sets, hashes = nil, {}, {} -- key -> member -> score|false, true|false, value|false
+local sizes, listings = nil, {} -- key -> entries before the step; tag key -> {:v: key, token, text}
+local records, opened, owners -- by KEYS position; in order; by model base and member
+local swept, added = {}, nil -- overdue records, in order; the one record of which there was nothing yet
 local mending               -- whether the listings of tags cannot be trusted
-local guarded_from, guarded_to, guards -- where the last guard stands; parsed, by where they stand
-local claims, current       -- unique values wanted, judged at the end; the mutation at work
-local results, failures, refused, plain
+local guarded_from, guarded_to, guards = 1, 0, {} -- where the last guard stands; parsed, by where they stand
+local claims, current = {}, 0 -- unique values wanted, judged at the end; the mutation at work
+local results, failures, refused, plain = nil, {}, {}, true
 
 local function take()
   at = at + 1
@@ -107,13 +107,30 @@ end
 --@include changes.lua
 --@include models.lua
 
+-- Nothing is kept till the next call; what has stayed empty serves again.
+local cleared = false
+local function clear()
+  cleared = true
+  KEYS, ARGV, models, owners, added = nil, nil, nil, nil, nil
+  sorted, sizes, records, opened, results = {}, {}, {}, {}, {}
+  if next(sets) then sets, listings = {}, {} end
+  if next(hashes) then hashes = {} end
+  if next(guards) then guards = {} end
+  if swept[1] then swept = {} end
+  if claims[1] then claims = {} end
+  if failures[1] then failures = {} end
+  if refused[1] then refused = {} end
+  if shared then shared.let_go() end
+end
 local function begin(keys, args)
-  KEYS, ARGV, at = keys, args, 0
+  if not cleared then clear() end -- the call before was broken off
+  cleared = false
+  KEYS, ARGV, at = keys, args, 4
   local time = call('TIME')
   clock = time[1] * 1000000 + time[2]
   now_text = time[1] .. sub('00000' .. time[2], -6, -4)
   now = tonumber(now_text)
-  stamp, operation, window, all = take(), take(), take_number(), take() == 'all'
+  stamp, operation, window, all = args[1], args[2], count_of(args[3]), args[4] == 'all'
   acknowledged_from, acknowledged_to = take_words()
   models = {}
   local declared = 0
@@ -124,12 +141,9 @@ local function begin(keys, args)
   end
   members_at = at
   at = at + declared
-  guarded_from, guarded_to, guards = 1, 0, {}
   operations = models[1].operations
-  sorted, sets, hashes, sizes, listings = {}, {}, {}, {}, {}
-  records, opened, owners, swept, added = {}, {}, {}, {}, nil
-  mending, claims, current = false, {}, 0
-  results, failures, refused, plain = {}, {}, {}, true
+  mending, plain = false, true
+  guarded_from, guarded_to = 1, 0
 end
 --@include retry.lua
 --@include record.lua
@@ -160,6 +174,19 @@ local function decide()
     if result ~= 1 then plain = false end
   end
 end
+-- The record of this step with that key, if any.
+local function record_of(model, member)
+  if not owners then
+    owners = {}
+    for n = 1, #opened do
+      local record = opened[n]
+      local base = record.model.base
+      owners[base] = owners[base] or {}
+      owners[base][record.member] = record
+    end
+  end
+  return owners[model.base][member]
+end
 -- Of a whole step, a unique value may pass from one record to another in any order.
 local function judge_claim(claim)
   local record = claim.record
@@ -171,7 +198,7 @@ local function judge_claim(claim)
   elseif ours then
     local stored = call('HGET', key, claim.token)
     if stored and stored ~= member then
-      local other = owners[model.base][stored]
+      local other = record_of(model, stored)
       if other then
         local list = other.live and index_of(other)['u' .. claim.name]
         if list and list[1] == claim.token then owner = stored end
@@ -242,8 +269,6 @@ end
 local function main(keys, args)
   begin(keys, args)
   local reply = run()
-  KEYS, ARGV, models, sorted, sets, hashes, sizes, listings = nil -- a large step is not kept till the next
-  records, opened, owners, added = nil
-  if shared then shared.let_go() end
+  clear()
   return reply
 end

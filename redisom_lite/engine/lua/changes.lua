@@ -1,5 +1,6 @@
 -- What a step will do, by key: every part of it writes down here, and writing.lua writes once. Included by apply.lua.
 
+local EMPTY = {} -- never written to
 local function size_of(key, command)
   local size = sizes[key]
   if not size then
@@ -53,10 +54,6 @@ end
 -- One answer for each record of the model in this step.
 local function scores_of(model, key)
   local from, count = members_at + model.first, model.count
-  if count == 1 then
-    sizes[key] = sizes[key] or 1 -- or none: a score proves the type too
-    return { call('ZSCORE', key, ARGV[from + 1]) }
-  end
   if size_of(key, 'ZCARD') == 0 then return {} end
   if count <= 4000 then return call('ZMSCORE', key, unpack(ARGV, from + 1, from + count)) end
   local scores = {}
@@ -65,6 +62,15 @@ local function scores_of(model, key)
     for n = 1, #part do scores[first + n - 1] = part[n] end
   end
   return scores
+end
+-- The score of one of these records; those of all are asked at once, and kept in `list`.
+local function score_at(model, list, key, position)
+  if model.count == 1 then
+    sizes[key] = sizes[key] or 1 -- or none: a score proves the type too
+    return call('ZSCORE', key, ARGV[members_at + model.first + 1])
+  end
+  if not model[list] then model[list] = scores_of(model, key) end
+  return model[list][position]
 end
 local function none_stored(model)
   if model.fresh == nil then

@@ -103,7 +103,7 @@ local function erase(record)
   recompose(record, before, names)
   zset(model.registry)[member] = false
   if deadline_of(record) then set_deadline(record, false) end
-  if size_of(model.memo, 'HLEN') > 0 or hashes[model.memo] then hash(model.memo)[member] = false end
+  if memos(model) > 0 or hashes[model.memo] then hash(model.memo)[member] = false end
   record.live, record.registered, record.fields, record.nulls, record.version = false, false, {}, '', 0
   record.whole, record.index, record.order, record.before = nil, {}, {}, ''
   record.deadline, record.removed, record.changed = false, record.stored, true

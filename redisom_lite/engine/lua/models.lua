@@ -34,7 +34,8 @@ local function take_model(first, count)
     declared = read_declaration(word)
     declarations[word], room = declared, room - 1
   end
-  return setmetatable({ first = first, count = count, sweep = take() }, declared)
+  return setmetatable({ first = first, count = count, sweep = take(), parts = false, caches = false, ends = false,
+    inexact = false, overdue = false, late = false }, declared)
 end
 
 local function undeclared()
@@ -43,8 +44,6 @@ local function undeclared()
     local known = call('HMGET', model.meta, model.writer, 'parts', 'caches', 'ends', 'inexact')
     if not known[1] then return { 'M', n } end
     model.parts, model.caches, model.ends, model.inexact = known[2], known[3], known[4], known[5]
-    sizes[model.meta] = 1
-    if not model.ends then sizes[model.due], sizes[model.memo] = 0, 0 end
   end
 end
 -- From now on the model has what it never had, `ends` or `inexact`.
@@ -52,8 +51,9 @@ local function has_from_now(model, what)
   if model[what] then return end
   model[what] = '1'
   hash(model.meta)[what] = '1'
-  if what == 'ends' then sizes[model.due], sizes[model.memo] = nil, nil end
+  sizes[model.meta] = 1 -- it has been read
 end
+local function memos(model) return model.ends and size_of(model.memo, 'HLEN') or 0 end
 -- For a repair, which trusts nothing: whatever is there counts.
 local function look_for_more(model)
   if model.looked then return end

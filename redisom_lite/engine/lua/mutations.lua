@@ -100,16 +100,20 @@ function mutate.swap(model) return write_fields(model, take_number(), take(), ta
 -- kind i (int), d (Decimal), f (float); default: the text that stands in for an absent field, '' for None.
 function mutate.inc(model)
   local position, version, ttl = take_number(), take(), take()
-  local steps, added = {}, {}
+  local steps, fields = {}, {}
   for n = 1, take_number() do
-    local step = { name = take(), kind = take(), indexed = take() == '1', delta = take(), default = take(), bounds = {} }
-    for b = 1, take_number() do step.bounds[b] = { op = take(), text = take() } end
-    steps[n], added[n] = step, step.name
+    local step = { name = take(), kind = take(), indexed = take() == '1', delta = take(), default = take(), exact = '' }
+    step.bounds = EMPTY
+    for b = 1, take_number() do
+      if b == 1 then step.bounds = {} end
+      step.bounds[b] = { op = take(), text = take() }
+    end
+    steps[n], fields[n] = step, step.name
   end
-  local record = open_record(model, position, false, added)
+  local record = open_record(model, position, false, fields)
   if not record.live then return nil, { 'missing' } end
   if version ~= '' and tonumber(version) ~= record.version then return nil, { 'version' } end
-  local results, exacts, names = {}, {}, {}
+  local results, names = {}, nil
   for n, step in ipairs(steps) do
     local old = field_of(record, step.name)
     if not old then
@@ -118,18 +122,19 @@ function mutate.inc(model)
       end
       old = step.default
     end
-    results[n], exacts[n] = add(step.kind, old, step.delta, step.bounds)
-    if not results[n] then return nil, { exacts[n], step.name } end
+    results[n], step.exact = add(step.kind, old, step.delta, step.bounds)
+    if not results[n] then return nil, { step.exact, step.name } end
   end
   if ttl ~= '' then apply_lifetime(record, ttl) end
   for n, step in ipairs(steps) do
     record.fields[step.name] = results[n]
     if step.indexed and record.indexed then
-      set_number(record, step.name, score_text(results[n]), exacts[n])
+      set_number(record, step.name, score_text(results[n]), step.exact)
+      names = names or {}
       names[step.name] = true
     end
   end
-  if record.indexed and joins(model, names) then recompose(record, composite_tokens(record), names) end
+  if names and joins(model, names) then recompose(record, composite_tokens(record), names) end
   results[#results + 1] = next_version(record)
   if record.indexed then finish(record) end
   record.changed = true

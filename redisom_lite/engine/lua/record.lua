@@ -1,27 +1,25 @@
 -- The records a step works on: what is known of each, and what it will be. Included by apply.lua, after changes.lua.
 
-local NONE_NAMED = {}
 -- The overdue members of a model that a step cleans up, and in `late` by member; if fewer than it would, these are all.
 local function overdue_of(model)
   if not model.overdue then
-    local late = {}
-    model.overdue, model.late = {}, late
+    model.overdue, model.late = EMPTY, EMPTY
     if model.ends and model.sweep ~= '0' then
-      model.overdue = call('ZRANGEBYSCORE', model.due, '-inf', '(' .. now_text, 'LIMIT', '0', model.sweep)
+      local overdue = call('ZRANGEBYSCORE', model.due, '-inf', '(' .. now_text, 'LIMIT', '0', model.sweep)
       sizes[model.due] = sizes[model.due] or 1 -- or none: the type is proved
+      if overdue[1] then
+        model.overdue, model.late = overdue, {}
+        for n = 1, #overdue do model.late[overdue[n]] = true end
+      end
     end
-    for n = 1, #model.overdue do late[model.overdue[n]] = true end
   end
   return model.overdue
 end
 -- When a record ends, in ms, or false: asked for once something needs it.
 local function deadline_of(record)
   if record.deadline == nil then
-    local model, deadline = record.model, false
-    if model.ends then
-      if not model.deadlines then model.deadlines = scores_of(model, model.due) end
-      deadline = model.deadlines[record.position]
-    end
+    local model = record.model
+    local deadline = model.ends and score_at(model, 'deadlines', model.due, record.position)
     record.deadline = deadline and tonumber(deadline) or false
   end
   return record.deadline
@@ -45,35 +43,28 @@ local function open_record(model, position, writes_whole, names)
   if record then return record end
   local member = ARGV[members_at + slot]
   record = { model = model, position = position, key = KEYS[slot], member = member, fields = {}, read = {}, version = 0,
-    nulls = '', before = '', stored = false, live = false, overdue = false, changed = false }
-  if not model.known then model.known = scores_of(model, model.registry) end
-  record.registered = (model.known[position] or false) ~= false
+    nulls = '', before = '', stored = false, live = false, indexed = false, changed = false,
+    registered = (score_at(model, 'known', model.registry, position) or false) ~= false }
   local memo = false
   if not (writes_whole and none_stored(model)) then
-    local stored = call('HMGET', record.key, '_ix', '_null', '_v', unpack(names or NONE_NAMED))
+    local stored = call('HMGET', record.key, '_ix', '_null', '_v', unpack(names or EMPTY))
     for n = 4, #stored do record.read[names[n - 3]] = stored[n] end
     memo = stored[1]
     record.stored = memo ~= false or call('EXISTS', record.key) == 1
-    record.overdue = is_overdue(record)
+    if is_overdue(record) then record.overdue = true end
     record.live = record.stored and not record.overdue
     if record.live then
       record.nulls = stored[2] or ''
       record.version = tonumber(stored[3] or 0)
     end
   end
-  if not record.stored and record.registered and size_of(model.memo, 'HLEN') > 0 then
+  if not record.stored and record.registered and memos(model) > 0 then
     memo = call('HGET', model.memo, member)
   end
   record.indexed = memo ~= false
   record.before = memo or ''
   records[slot] = record
   opened[#opened + 1] = record
-  local by_member = owners[model.base]
-  if not by_member then
-    by_member = {}
-    owners[model.base] = by_member
-  end
-  by_member[member] = record
   return record
 end
 
@@ -124,10 +115,9 @@ local function owner_lives(model, owner)
 end
 
 -- The keys of a record's parts (containers that live and die with it), of those that hold something.
-local NONE_THERE = {}
 local function parts_of(record)
   local model = record.model
-  if not (model.parts and record.key) then return NONE_THERE end
+  if not (model.parts and record.key) then return EMPTY end
   if not record.parts then
     record.parts = {}
     local stem = model.base .. ':p' .. sub(record.key, #model.base + 3) .. ':'
@@ -139,15 +129,10 @@ local function parts_of(record)
 end
 
 local function set_deadline(record, deadline)
-  local due = record.model.due
   record.deadline, record.deadline_changed = deadline, true
   parts_of(record)
-  if deadline then
-    has_from_now(record.model, 'ends')
-    zset(due)[record.member] = format('%d', deadline)
-  elseif size_of(due, 'ZCARD') > 0 or sorted[due] then
-    zset(due)[record.member] = false
-  end
+  if deadline then has_from_now(record.model, 'ends') end
+  zset(record.model.due)[record.member] = deadline and format('%d', deadline)
 end
 
 -- `_null` is a comma list of the fields whose value is None.
@@ -184,11 +169,12 @@ local function register(record, reindexed)
     if model.evictable or deadline_of(record) then
       has_from_now(model, 'ends')
       hash(model.memo)[record.member] = record.before
-    elseif (record.deadline_changed or revived) and size_of(model.memo, 'HLEN') > 0 then
+    elseif (record.deadline_changed or revived) and memos(model) > 0 then
       hash(model.memo)[record.member] = false
     end
   end
-  record.registered, record.indexed, record.live, record.changed, record.removed = true, true, true, true, false
+  record.registered, record.indexed, record.live, record.changed = true, true, true, true
+  if record.removed then record.removed = false end
 end
 local function finish(record)
   local reindexed = record.reindexed

@@ -12,7 +12,12 @@ local function pack_reply(value)
     return sized('#', #value) .. value
   end
   if type(value) == 'string' then return sized('=', #value) .. value end
-  local parts = { sized('[', #value) }
+  local text = sized('[', #value)
+  if #value < 8 then
+    for n = 1, #value do text = text .. pack_reply(value[n]) end
+    return text
+  end
+  local parts = { text }
   for n = 1, #value do parts[n + 1] = pack_reply(value[n]) end
   return concat(parts)
 end

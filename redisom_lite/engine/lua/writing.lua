@@ -33,17 +33,18 @@ local function set_end(key, deadline)
   end
 end
 local function store_fields(record)
-  local texts, gone = {}, {}
+  local texts, gone = {}, nil
   for name, text in pairs(record.fields) do
     if text then
       texts[#texts + 1] = name
       texts[#texts + 1] = text
     else
+      gone = gone or {}
       gone[#gone + 1] = name
     end
   end
   if texts[1] then in_chunks('HSET', record.key, texts) end
-  record.gone = gone
+  if gone then record.gone = gone end
 end
 local function take_away(record)
   if record.live then
