@@ -11,6 +11,13 @@ local function selectivity(path)
   end
   return math.max(share, 1 / (total + 1))
 end
+-- Whether what a path reads is tested by a clause.
+local function tests(path)
+  for c = 1, #clauses do
+    if not path.covers[c] then return true end
+  end
+  return false
+end
 local function walk_cost(path, entries)
   return 200 + 0.42 * math.min(entries, 1.3 * needed / selectivity(path) + 20)
 end

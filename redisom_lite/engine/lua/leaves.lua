@@ -106,12 +106,13 @@ local function by_record(i, members, base, int_keys, id)
 end
 function leaf.S(i, members, base, int_keys)
   if i.count > MANY then return by_record(i, members, base, int_keys, 't' .. i.field) end
-  local out = {}
+  local out
   for t = 1, i.count do
     local hits = redis.call('SMISMEMBER', i.key .. ':' .. ARGV[i.from + t], unpack(members))
-    for n = 1, #members do out[n] = out[n] or hits[n] == 1 end
+    out = out or hits
+    for n = 1, #members do out[n] = out[n] == true or hits[n] == 1 end
   end
-  return out
+  return out or each_in({}, members)
 end
 local function owners_of(i)
   if not i.owners then

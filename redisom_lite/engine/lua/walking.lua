@@ -57,8 +57,9 @@ local function walk()
   if going_on then score, member = resume.score, resume.member elseif after then score, member = after.score, after.member end
   local bare = with_rows and order.kind == 'z'
   local next_members, position = open_read[path.reads[1].op](path.reads[1], order.descending, score, member, '', bare)
-  local run = going_on and LEAST or 1.3 * needed / selectivity(path) + 8
-  run = math.min(longest, math.max(needed, math.ceil(run)))
+  -- no more at first than should do: to read on costs less than to read too much with every call
+  local run = going_on and LEAST or math.ceil(needed / selectivity(path)) + (tests(path) and 8 or 0)
+  run = math.min(longest, math.max(needed, run))
   local last_score
   local function tie_of(key)
     return order.kind == 'l' and sub(key, 1, find(key, '\0\0', 1, true)) or key
