@@ -242,9 +242,9 @@ class Reader(Sorter):
 
     async def _replies(self, reading: Reading, partition: int) -> AsyncGenerator[Reply]:
         """Everything of one partition, in no order."""
-        keyspace, names = reading.keyspace, reading.listed_fields
+        keyspace = reading.keyspace
         for part in reading.slices(partition):
-            search = Search(keyspace, partition, part.query, mode=reading.mode, names=names)
+            search = Search(keyspace, partition, part.query, mode=reading.mode, names=reading.names)
             async for reply in self._finder.run(search, reading.trace):
                 yield reply
 
@@ -292,7 +292,7 @@ class Reader(Sorter):
         self, reading: Reading, partition: int, limit: int, offset: int, after: After | None
     ) -> tuple[list[Found], int, bool]:
         """One partition's first records, what is left of the offset, and whether there are records without a value."""
-        query, names = reading.query, reading.listed_fields
+        query = reading.query
         taken: dict[bytes, Row] = {}  # one that moves ahead of the walk is met twice
         start = position(query.statement.primary, after)
         while True:
@@ -304,7 +304,7 @@ class Reader(Sorter):
                 limit=limit - len(taken),
                 offset=offset,
                 after=start,
-                names=names,
+                names=reading.names,
             )
             gone = False
             while True:

@@ -11,7 +11,6 @@ from redisom_lite.plan.ordering import After, rest
 from redisom_lite.plan.prepared import Prepared, prepare
 from redisom_lite.plan.slicing import is_cut, slices
 from redisom_lite.schema.keyspace import Keyspace
-from redisom_lite.words import Words
 
 Found: TypeAlias = tuple[bytes, Row]
 
@@ -40,12 +39,6 @@ class Reading(NamedTuple):
         several = len(keyspace.bases) > 1
         found = slices(self.query, (lambda key: keyspace.partition(key) == partition) if several else None)
         return (self._replace(query=each) for each in found)
-
-    @property
-    def listed_fields(self) -> Words:
-        """The hash fields behind their number, as find.lua reads them."""
-        names = self.names
-        return self.keyspace.listed_names if names is None else Words.of((b"%d" % len(names), *names))
 
     @property
     def mode(self) -> bytes:

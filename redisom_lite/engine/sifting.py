@@ -43,7 +43,7 @@ class Sifter(Loader):
                 path = Path((leaf(listed),), frozenset(), "keys")
                 for part in reading.slices(partition):
                     narrowed = part.query.narrowed(path)
-                    search = Search(keyspace, partition, narrowed, mode=b"rows", names=reading.listed_fields)
+                    search = Search(keyspace, partition, narrowed, mode=b"rows", names=reading.names)
                     async for reply in self._finder.run(search, reading.trace):
                         rows.update(zip(reply.members, reading.whole_rows(reply.rows), strict=True))
         return [(member, rows[member]) for member in members if member in rows]

@@ -7,7 +7,8 @@ A mark names an operand and the form in which it is wanted: `02 name form 03`. W
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
@@ -105,12 +106,11 @@ _Hole: TypeAlias = tuple[list[int], int, Callable[[Any], bytes]]
 class Template:
     """Words planned with marks, each a hole for the operand it stands for; what is between them is packed."""
 
-    __slots__ = ("_holes", "_length", "_pieces")
-
     def __init__(self, words: Sequence[bytes], operands: Mapping[bytes, int]) -> None:
+        self._words = words
         self._length = len(words)
         self._pieces: list[bytes] = []
-        holes: dict[bytes, _Hole] = {}
+        self._holes: dict[bytes, _Hole] = {}
         between: list[bytes] = []
         for word in words:
             mark = _MARK.search(word) if operands else None
@@ -119,20 +119,35 @@ class Template:
                 continue
             self._pieces += (packed(*between), b"")
             between.clear()
-            places, *_ = holes.setdefault(word, ([], operands[mark[1]], _word(mark)))
+            places, *_ = self._holes.setdefault(word, ([], operands[mark[1]], _word(mark)))
             places.append(len(self._pieces) - 1)
         self._pieces.append(packed(*between))
-        self._holes = list(holes.values())
 
     def filled(self, operands: Sequence[Operand]) -> Words:
         """The words with these operands."""
         pieces = [*self._pieces]
-        for places, which, make in self._holes:
+        for places, which, make in self._holes.values():
             word = make(operands[which])
             word = WORD % (len(word), word)
             for place in places:
                 pieces[place] = word
         return Words(self._length, pieces)
+
+    @cached_property
+    def told(self) -> bytes:
+        """The words in one, as statements.lua reads them; a hole is `02` and its number, from 1."""
+        numbers = {word: b"\x02%d" % number for number, word in enumerate(self._holes, start=1)}
+        return told([numbers.get(word, word) for word in self._words])
+
+    def operands(self, operands: Sequence[Operand]) -> Words:
+        """The words in the holes, in the order of their numbers."""
+        words = [make(operands[which]) for _, which, make in self._holes.values()]
+        return Words(len(words), [WORD % (len(word), word) for word in words])
+
+
+def told(words: Iterable[bytes]) -> bytes:
+    """Words without control characters in one."""
+    return b"".join([word + b"\x01" for word in words])
 
 
 def _word(match: re.Match[bytes]) -> Callable[[Any], bytes]:

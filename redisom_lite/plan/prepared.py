@@ -38,7 +38,7 @@ class Statement:
         self.single = planned.single
         self.primary = planned.primary
         self.indexes = planned.indexes
-        self.order = packed(*order_words(planned.primary))
+        self.order = order_words(planned.primary)
         fields = {field for clause in planned.clauses for field in fields_of(clause)}
         fields.update(term.field for term in planned.selection.order)
         self.timed = any(field.name == DEADLINE for field in fields)
@@ -131,10 +131,15 @@ class Prepared:
         planned = None if self.shared else replace(self.planned, selection=selection)
         return Prepared(selection, self.statement, self._operands, planned)
 
-    def words(self, *, every: bool) -> Words:
-        """Clauses and paths as find.lua reads them: `every` for the first records in order, else for all."""
+    def words(self, *, every: bool) -> tuple[Template | None, Words]:
+        """Clauses and paths as find.lua reads them: `every` for the first records in order, else for all.
+
+        The plan of the shape and the operands; where there is no shape, None and everything.
+        """
         template = self.statement.first if every else self.statement.all
-        return template.filled(self._operands)
+        if self.shared:
+            return template, template.operands(self._operands)
+        return None, template.filled(self._operands)
 
     def telling(self) -> Words | None:
         """What tell.lua reads to count, or None."""

@@ -14,7 +14,7 @@ from typing import Final
 from redisom_lite import keys
 from redisom_lite.codec.scalars import INT
 from redisom_lite.schema.model_schema import FieldSpec, Kind, ModelSchema
-from redisom_lite.words import Words, number, packed, slotted
+from redisom_lite.words import Words, packed, slotted
 
 _HMGET: Final = slotted(b"HMGET")
 
@@ -83,11 +83,6 @@ class Keyspace:
     def reading(self, record_key: bytes) -> Words:
         """HMGET of a record's row by its key."""
         return Words(2 + len(self.names), [_HMGET % (len(record_key), record_key), self._packed_names])
-
-    @cached_property
-    def listed_names(self) -> Words:
-        """How many hash fields a row has, and their names."""
-        return Words(1 + len(self.names), [number(len(self.names)), self._packed_names])
 
     @cached_property
     def _packed_names(self) -> bytes:

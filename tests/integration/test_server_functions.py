@@ -28,6 +28,16 @@ class Coin(Model):
     value: Range[int]
 
 
+class Chip(Model):
+    """As a coin, in two partitions."""
+
+    meta = Meta(prefix="functions-chip", partitions=2)
+
+    id: Key[str]
+    metal: Tag[str]
+    value: Range[int]
+
+
 @pytest.fixture(params=LANES)
 def server_url(request: pytest.FixtureRequest) -> str:
     if reason := servers.missing(request.param):
@@ -263,6 +273,61 @@ async def test_call_that_failed_leaves_nothing_to_the_next(db: Database) -> None
     assert [coin.id for coin in await query] == ["a", "b"]
     await Coin.objects.create(id="c", metal="gold", value=3)
     assert [coin.id for coin in await query] == ["a", "b", "c"]
+
+
+METALS = [f"m{n}" for n in range(12)]
+
+
+async def _asked(metals: list[str], low: int, order: Any, model: Any = Coin) -> tuple[list[str], int]:
+    query = model.objects.find(model.metal.in_(metals), model.value >= low)
+    return [coin.id for coin in await query.order_by(order).limit(5)], await query.count()
+
+
+def _expected(metals: list[str], low: int, order: Any, offset: int = 0) -> tuple[list[str], int]:
+    found = [n + offset for n in range(60) if METALS[n % 12] in metals and n >= low]
+    return [f"c{n:04}" for n in (found[::-1] if order.descending else found)[:5]], len(found)
+
+
+async def _coins(model: Any = Coin, offset: int = 0) -> None:
+    await model.objects.save_many(
+        [model(id=f"c{n + offset:04}", metal=METALS[n % 12], value=n) for n in range(60)]
+    )
+
+
+async def test_every_call_of_a_shape_is_answered_by_its_own_operands(db: Database) -> None:
+    await _coins()
+    orders = [Coin.value.asc(), Coin.value.desc(), Coin.id.asc(), Coin.id.desc()]
+    for low in (0, 20, 55):
+        # more shapes than the server keeps, each again and again
+        for count in range(1, 13):
+            for order in orders:
+                metals = METALS[low % 7 :][:count]
+                expected = _expected(metals, low, order)
+                assert await _asked(metals, low, order) == expected, (count, low, order)
+
+
+async def test_models_and_partitions_of_one_shape_are_told_apart(db: Database) -> None:
+    db.bind(Chip)
+    await _coins()
+    await _coins(Chip, 1000)
+    for _ in range(3):
+        for model, offset in ((Coin, 0), (Chip, 1000)):
+            order: Any = model.value.asc()
+            assert await _asked(METALS[:3], 7, order, model) == _expected(METALS[:3], 7, order, offset)
+
+
+async def test_shape_whose_call_failed_is_answered_by_the_next(db: Database) -> None:
+    await _coins()
+    order = Coin.value.asc()
+    assert await _asked(["m1"], 5, order) == _expected(["m1"], 5, order)
+    key = "{functions-coin}:t:metal:m2"
+    await db.redis.rename(key, "{functions-coin}:aside")
+    await db.redis.set(key, "no set")
+    with pytest.raises(BackendError, match="WRONGTYPE"):
+        await _asked(["m2"], 5, order)
+    await db.redis.rename("{functions-coin}:aside", key)
+    for metal in ("m1", "m2", "m3"):
+        assert await _asked([metal], 5, order) == _expected([metal], 5, order)
 
 
 async def test_large_step_is_let_go_by_the_server(db: Database) -> None:

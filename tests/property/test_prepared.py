@@ -16,16 +16,24 @@ from redisom_lite.plan.program import program
 from redisom_lite.plan.shape import shape_of
 from redisom_lite.plan.telling import telling
 from redisom_lite.plan.wording import order_words, plan_words
-from redisom_lite.words import packed
 from tests.property.asking import Asked, leaf, order, terms, tree
 from tests.property.shelf import MODELS, things
+
+
+def _put_together(prepared: Prepared, *, every: bool) -> list[bytes]:
+    """The words of a plan that travels as one word and operands, as the server has them."""
+    template, operands = prepared.words(every=every)
+    if template is None:
+        return list(operands)
+    words = template.told.split(b"\1")[:-1]
+    return [operands[int(word[1:]) - 1] if word.startswith(b"\2") else word for word in words]
 
 
 def _sent(prepared: Prepared) -> dict[str, Any]:
     statement, told = prepared.statement, prepared.telling()
     return {
-        "first": list(prepared.words(every=True)),
-        "all": list(prepared.words(every=False)),
+        "first": _put_together(prepared, every=True),
+        "all": _put_together(prepared, every=False),
         "told": None if told is None else list(told),
         "program": list(prepared.program()),
         "order": statement.order,
@@ -43,7 +51,7 @@ def _planned(selection: Selection) -> dict[str, Any]:
         "all": plan_words(planned, every=False),
         "told": telling(planned),
         "program": program(And(planned.clauses)),
-        "order": packed(*order_words(planned.primary)),
+        "order": order_words(planned.primary),
         "indexes": planned.indexes,
         "impossible": planned.impossible,
         "single": planned.single,

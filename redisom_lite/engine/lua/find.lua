@@ -1,10 +1,9 @@
 -- find: the one script that answers queries. It writes nothing.
 --
 -- KEYS  1 the model's registry (routes the call; every other key shares its hash tag)
--- ARGV  base reader accepted int_keys | mode most limit offset budget ms | order: kind field descending
---       | keys wanted: n (kind field)... | ties verify
---       | after: present score member | resume: strategy path read examined score member scan
---       | n field... | clauses: n program... | paths: n (ordered each distinct valued | covers: n clause... | reads: program)...
+-- ARGV  statement accepted limit offset ms | after: present (score member)
+--       | resume: strategy (path read examined score member scan) | operand...
+--   statement  what does not differ between calls of one shape, as one word: see statements.lua. It has
 --   reader, accepted  the declaration's fingerprint and the index state its process knows ('' all ready)
 --   mode     rows (at most `most` in one call, or what is found in one run) | few (rows if they are at most `most`, else
 --            members without rows) | keys | count | tally (how often each combination of wanted keys occurs) | plan (only
@@ -27,7 +26,8 @@
 --         more: 1 when the budget ended the call (2: only the last tie is unfinished); then score, member, read, scan
 --         say where to resume. found: matches, those in `members` included
 --   rows  mode rows: a list each; mode few: a word each, or {word, gaps}, see answer.lua
---   keys  with rows, ordered: each member's score or text entry, of few that are all there just the last one's; keys mode: one entry for each wanted key (false: None);
+--   keys  with rows, in order: each member's score or text entry, of few that are all there just the last one's
+--         keys mode: one entry for each wanted key (false: None)
 --         tally: a count and one entry for each wanted key, and in `members` and `rows` those it could not count yet,
 --         because they may come up again in a later call or are doubtful
 --@function no-writes
@@ -36,7 +36,7 @@
 local concat = table.concat
 
 -- What a call asks, made anew by `ask`: functions outlive the call.
-local base, reader, accepted, int_keys
+local statement, base, accepted, int_keys
 local mode, most, limit, offset, budget, budget_ms, with_rows
 local order, wanted, ties, verify, after, resume, fields, clauses, paths
 local registry, due, needed, for_keys
@@ -47,39 +47,31 @@ local members_out, keys_out, rows_out, doubtful
 local examined, skipped, more, found, tallied
 local at_score, at_member, at_read, at_scan
 --@include sources.lua
+--@include statements.lua
 
 local function ask(args)
+  statement = statement_of(args[1])
   begin(args)
+  cursor = 1
   forget_keys()
-  base, reader, accepted, int_keys = take(), take(), take(), take() == '1'
-  mode, most, limit, offset = take(), take_number(), take_number(), take_number()
-  budget, budget_ms = take_number(), take_number()
+  accepted, limit, offset, budget_ms = take(), take_number(), take_number(), take_number()
+  after = take() == '1' and { score = take(), member = take() } or nil
+  resume = { strategy = take() }
+  if resume.strategy ~= '' then
+    resume.path, resume.read, resume.examined = take_number(), take_number(), take_number()
+    resume.score, resume.member, resume.scan = take(), take(), take()
+  end
+  base, int_keys, mode, most = statement.base, statement.int_keys, statement.mode, statement.most
+  order, wanted, ties, verify = statement.order, statement.wanted, statement.ties, statement.verify
+  fields, budget = statement.fields, statement.budget
   with_rows = mode == 'rows' or mode == 'few'
-  order = { kind = take(), field = take(), descending = take() == '1' }
-  wanted = {}
-  for n = 1, take_number() do wanted[n] = { kind = take(), field = take() } end
-  ties, verify = take() == '1', take() == '1'
-  after = take() == '1' and {} or nil
-  if after then after.score, after.member = take(), take() end
-  resume = { strategy = take(), path = take_number(), read = take_number(), examined = take_number(),
-    score = take(), member = take(), scan = take() }
   registry, due = base .. ':k', base .. ':due'
   needed = limit + offset
   for_keys = mode == 'keys' or (mode == 'plan' and ties)
 end
 local function ask_of_records()
-  local count = take_number()
-  fields = { unpack(ARGV, cursor + 1, cursor + count) }
-  cursor = cursor + count
-  clauses = {}
-  for n = 1, take_number() do clauses[n] = parse_program(base) end
-  paths = {}
-  for n = 1, take_number() do
-    local one = { ordered = take() == '1', each = take() == '1', distinct = take() == '1', valued = take() == '1', covers = {} }
-    for _ = 1, take_number() do one.covers[take_number()] = true end
-    one.reads = parse_program(base, clauses)
-    paths[n] = one
-  end
+  local plan = plan_of(statement)
+  clauses, paths = plan.clauses, plan.paths
   -- a run of entries is tested whole, before anything asks how long it took
   longest = math.min(budget, 250, math.max(4, floor(10000 / price(clauses))))
 end
@@ -129,7 +121,7 @@ end
 --@include gathering.lua
 
 local function run()
-  local state = redis.call('HGET', base .. ':meta', 'd:' .. reader)
+  local state = redis.call('HGET', base .. ':meta', 'd:' .. statement.reader)
   if state ~= accepted and accepted ~= '*' then
     if state or redis.call('EXISTS', registry) == 1 then return { 'M', state } end
   end
@@ -157,7 +149,7 @@ local function main(_, args)
   ask(args)
   local reply = run()
   begin(nil)
-  clauses, paths, path, seen, combinations, tallies = nil -- a large answer is not kept till the next
+  statement, clauses, paths, path, seen, combinations, tallies = nil -- a large answer is not kept till the next
   members_out, keys_out, rows_out, doubtful, resume, after, threshold = nil
   return reply
 end

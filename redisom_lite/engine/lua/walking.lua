@@ -26,7 +26,7 @@ local function stream()
       members = admit(path, read, members, scores)
       found = found + #members
       if with_rows then
-        for m = 1, #members do emit_row(members[m]) end
+        for m = 1, #members do members_out[#members_out + 1] = members[m] end
       elseif mode == 'keys' then
         emit_keys(members)
       elseif mode == 'tally' then
