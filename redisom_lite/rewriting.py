@@ -39,10 +39,11 @@ async def update(site: Site[Any], selection: Selection, changes: Mapping[str, An
     schema, values = site.schema, _validated(site, changes)
     specs = [schema.by_name[name] for name in changes]
     every = dict.fromkeys(schema.by_name) | values
-    row, lifetime = mutations.encode_row(schema, every), site.lifetime(None)
+    lifetime = site.lifetime(None)
+    mutations.encode_row(schema, every)  # raises before anything is looked for
 
     def change(guard: Sequence[bytes]) -> Mutation:
-        return mutations.change(schema, b"", specs, every, row, lifetime=lifetime, guard=guard)
+        return mutations.change(schema, b"", specs, every, lifetime=lifetime, guard=guard)
 
     return await _apply(site, selection, change)
 

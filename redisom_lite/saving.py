@@ -44,7 +44,7 @@ def save_mutation(
         raise key_changed(site)
     member = schema.key.codec.member(values[schema.key.name])
     lifetime = site.lifetime(ttl)
-    return mutations.change(schema, member, specs, values, row, version=version, lifetime=lifetime), row
+    return mutations.change(schema, member, specs, values, version=version, lifetime=lifetime), row
 
 
 def written(site: Site[Any], record: Record, row: mutations.Row, version: int) -> None:

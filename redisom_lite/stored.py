@@ -84,7 +84,6 @@ class Stored(Record):
             site.member(self),
             specs,
             values,
-            row,
             version=state.version if state else None,
             lifetime=site.lifetime(None),
         )

@@ -96,8 +96,7 @@ class _Retagging:
         if wanted == list(had or ()):
             return None
         every = dict.fromkeys(site.schema.by_name) | checked(site, self._validator, {spec.name: wanted})
-        stored = mutations.encode_row(site.schema, every)
         written = mutations.change(
-            site.schema, member, [spec], every, stored, lifetime=site.lifetime(None), guard=guard
+            site.schema, member, [spec], every, lifetime=site.lifetime(None), guard=guard
         )
         return mutations.swap(spec, row[spec.position], written)

@@ -2,7 +2,8 @@
 
 For every field there is a function from value to text and, for an indexed one, one from value and text to its *entry*:
 words of apply.lua, and what the record's `_ix` says of them. They answer for the values that are common in their type
-by the shortest way and leave all others to the codec, whose answer is the definition: both ways agree.
+by the shortest way and leave all others to the codec, whose answer is the definition: both ways agree. Texts and whole
+numbers recur in most fields, so what has been made of some of them is remembered: asking takes a third of making.
 
 Rules: a *row* is a list of stored texts by field position, `None` for a value that is None. Values have passed the
 model's checker. What goes to the script is packed at once (see `words.py`).
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
@@ -31,8 +32,12 @@ Entry: TypeAlias = tuple[int, bytes, bytes, bytes]
 (or nothing), its part of `_ix`.
 """
 Enter: TypeAlias = Callable[[Any, bytes], Entry]
-Way: TypeAlias = tuple[int, str, Enter, Entry]
-"""How one field is entered in its index: its position and name, by what, and its entry for None."""
+Made: TypeAlias = tuple[bytes, bytes, Entry | None]
+"""What becomes of one value: its text, the packed words of its hash field, its entry if the field is indexed."""
+Way: TypeAlias = tuple[str, bytes, Entry | None, Callable[[Any], Made | None], Callable[[Any], Made]]
+"""How one field is written: its name, also as it is stored, its entry for None, what is remembered of a value, and what
+is made of one.
+"""
 
 NOTHING: Final = Words(1, [number(0)])
 """An empty list of apply.lua."""
@@ -43,13 +48,26 @@ _REMEMBERED: Final = 512
 _SMALL: Final = 64
 
 
+class Encoded(NamedTuple):
+    """A record, or some of its fields, as it is written: lists are lists of apply.lua.
+
+    `row` and `nulls` (names of those that are None) tell of these fields only; `entries` is their `_ix`.
+    """
+
+    row: Row
+    fields: Words
+    nulls: list[bytes]
+    claims: Words
+    items: Words
+    entries: bytes
+
+
 class Encoder:
-    """How the records of one model are written. Where specs may be given, without them all fields are meant."""
+    """How the records of one model are written."""
 
     def __init__(self, schema: ModelSchema) -> None:
         self._schema = schema
-        self._texts = tuple(_TEXTS.get(id(spec.codec), spec.codec.encode) for spec in schema.fields)
-        self._stored = tuple((spec.position, spec.word, slotted(spec.word)) for spec in schema.fields)
+        self._texts = tuple(_text_of(spec) for spec in schema.fields)
         self._ways = tuple(map(_way, schema.fields))
         first, *others = (spec.name for spec in schema.fields)
         self._pick: Callable[[Mapping[str, Any]], tuple[Any, ...]] = (
@@ -69,48 +87,45 @@ class Encoder:
         except (TypeError, ValueError):
             raise _unstorable(self._schema, values) from None
 
-    def stored(self, row: Row, specs: Iterable[FieldSpec] | None = None) -> tuple[Words, list[bytes]]:
-        """Names and texts of the fields that have one, as a list of apply.lua, and the names of those that are None."""
-        fields = self._stored if specs is None else [self._stored[spec.position] for spec in specs]
+    def record(self, values: Mapping[str, Any], specs: Iterable[FieldSpec] | None = None) -> Encoded:
+        """A record as it is written, or these fields of it. Raises as `row` does."""
+        ways = self._ways if specs is None else [self._ways[spec.position] for spec in specs]
+        row: Row = []
         pairs: list[bytes] = []
         nulls: list[bytes] = []
-        for at, word, slots in fields:
-            text = row[at]
-            if text is None:
-                nulls.append(word)
-            else:
-                pairs.append(slots % (len(text), text))
-        words = 2 * len(pairs)
-        return Words(1 + words, [number(words), *pairs]), nulls
-
-    def entries(
-        self, values: Mapping[str, Any], row: Row, specs: Iterable[FieldSpec] | None = None
-    ) -> tuple[Words, Words, bytes]:
-        """The claims and the index entries of a row, each as a list of apply.lua, and the record's `_ix`.
-
-        Raises as `row` does.
-        """
-        ways = self._ways if specs is None else [self._ways[spec.position] for spec in specs]
         words = 0
         items: list[bytes] = []
         claims: list[bytes] = []
         index: list[bytes] = []
         try:
-            for way in ways:
-                if way is None:
-                    continue
-                at, name, enter, none = way
-                text = row[at]
-                count, item, claim, part = none if text is None else enter(values[name], text)
-                words += count
-                items.append(item)
-                index.append(part)
-                if claim:
-                    claims.append(claim)
+            for name, word, none, known, make in ways:
+                value = values[name]
+                if value is None:
+                    row.append(None)
+                    nulls.append(word)
+                    entry = none
+                else:
+                    text, pair, entry = known(value) or make(value)
+                    row.append(text)
+                    pairs.append(pair)
+                if entry is not None:
+                    count, item, claim, part = entry
+                    words += count
+                    items.append(item)
+                    index.append(part)
+                    if claim:
+                        claims.append(claim)
         except (TypeError, ValueError):
             raise _unstorable(self._schema, values) from None
-        claimed = NOTHING if not claims else Words(1 + 2 * len(claims), [number(2 * len(claims)), *claims])
-        return claimed, Words(1 + words, [number(words), *items]), b"".join(index)
+        stored = 2 * len(pairs)
+        return Encoded(
+            row,
+            Words(1 + stored, [number(stored), *pairs]),
+            nulls,
+            NOTHING if not claims else Words(1 + 2 * len(claims), [number(2 * len(claims)), *claims]),
+            Words(1 + words, [number(words), *items]),
+            b"".join(index),
+        )
 
 
 @cache
@@ -136,27 +151,51 @@ def _unstorable(schema: ModelSchema, values: Mapping[str, Any]) -> ValidationErr
     return ValidationError.from_exception_data(schema.model, errors, hide_input=True)
 
 
-def _way(spec: FieldSpec) -> Way | None:
+def _way(spec: FieldSpec) -> Way:
+    text_of, slots, enter = _text_of(spec), slotted(spec.word), _enter(spec)
+    # Of these types alone all equal values have one text; keys and unique values do not recur.
+    recurs = spec.codec in (scalars.STR, scalars.INT) and spec.kind not in (Kind.KEY, Kind.UNIQUE)
+    known: dict[Any, Made] = {}
+
+    def make(value: Any) -> Made:
+        text = text_of(value)
+        made = text, slots % (len(text), text), None if enter is None else enter(value, text)
+        if recurs and len(known) < _REMEMBERED and len(text) <= _SMALL:
+            known[value] = made
+        return made
+
+    none: Entry | None = None
+    if enter is not None:
+        none = 2, packed(b"0", spec.word), b"", b"t%b=1:%%;" % spec.word
+    return spec.name, spec.word, none, known.get if recurs else _nothing, make
+
+
+def _nothing(value: Any) -> None:
+    return None
+
+
+def _enter(spec: FieldSpec) -> Enter | None:
     """None for a field without an index."""
-    enter: Enter
     match spec.kind:
         case Kind.STORED | Kind.KEY:
             return None
         case Kind.NUMBER:
-            enter = _number(spec.word, spec.codec)
+            return _number(spec.word, spec.codec)
         case Kind.TEXT:
-            enter = _text(spec.word)
+            return _text(spec.word)
         case Kind.UNIQUE:
-            enter = _unique(spec.word, spec.codec)
+            return _unique(spec.word, spec.codec)
         case _ if spec.member is not None:
-            enter = _tags(spec.word, spec.member)
+            return _tags(spec.word, spec.member)
         case _:
-            enter = _tag(spec.word, spec.codec)
-    none = 2, packed(b"0", spec.word), b"", b"t%b=1:%%;" % spec.word
-    return spec.position, spec.name, enter, none
+            return _tag(spec.word, spec.codec)
 
 
 # Texts.
+
+
+def _text_of(spec: FieldSpec) -> Text:
+    return _TEXTS.get(id(spec.codec), spec.codec.encode)
 
 
 def _datetime_text(value: datetime) -> bytes:
@@ -240,18 +279,9 @@ def _unique(name: bytes, codec: Codec) -> Enter:
 
 
 def _tag(name: bytes, codec: Codec) -> Enter:
-    """A tag's entry follows from its text, and texts recur: some are remembered."""
-    known: dict[bytes, Entry] = {}
-
     def enter(value: Any, text: bytes) -> Entry:
-        found = known.get(text)
-        if found is None:
-            token = codec.token(value)
-            part = b"t%b=%d:%b;" % (name, len(token), token)
-            found = 5, packed(b"t", name, b"1", token, text), b"", part
-            if len(known) < _REMEMBERED and len(text) <= _SMALL:
-                known[text] = found
-        return found
+        token = codec.token(value)
+        return 5, packed(b"t", name, b"1", token, text), b"", b"t%b=%d:%b;" % (name, len(token), token)
 
     return enter
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from redisom_lite.codec.structure import JsonCodec
-from redisom_lite.schema.encoding import NOTHING, Row, encoder
+from redisom_lite.schema.encoding import NOTHING, Encoded, Row, encoder
 from redisom_lite.schema.lifetime import KEEP
 from redisom_lite.schema.model_schema import FieldSpec, Kind, ModelSchema
 from redisom_lite.words import WORD, Words, joined, number, packed, slotted
@@ -63,11 +63,9 @@ def put(
     schema: ModelSchema, values: Mapping[str, Any], *, only_if_absent: bool, lifetime: bytes
 ) -> tuple[Mutation, Row]:
     """Write a record whole; returns the mutation and the row it will have."""
-    encode = encoder(schema)
-    row = encode.row(values)
-    entries, (fields, nulls) = encode.entries(values, row), encode.stored(row)
+    encoded = encoder(schema).record(values)
     member = schema.key.codec.member(values[schema.key.name])
-    return _put(member, entries, fields, nulls, only_if_absent, lifetime), row
+    return _put(member, encoded, encoded.fields, encoded.nulls, only_if_absent, lifetime), encoded.row
 
 
 def copy(
@@ -84,21 +82,19 @@ def copy(
 
     `values` are those read of it, for its index entries; `nulls` the names of its fields whose value is None.
     """
-    encode = encoder(schema)
-    entries = encode.entries(values, encode.row(values))
     fields = _counted([word for pair in texts.items() for word in pair])
-    return _put(member, entries, fields, nulls, only_if_absent, lifetime)
+    return _put(member, encoder(schema).record(values), fields, nulls, only_if_absent, lifetime)
 
 
 def _put(
     member: bytes,
-    entries: tuple[Words, Words, bytes],
+    encoded: Encoded,
     fields: Words,
     nulls: Iterable[bytes],
     only_if_absent: bool,
     lifetime: bytes,
 ) -> Mutation:
-    claims, items, index = entries
+    claims, items, index = encoded.claims, encoded.items, encoded.entries
     condition, null = b"absent" if only_if_absent else b"", b",".join(sorted(nulls))
     start = _PUT % (len(condition), condition, len(lifetime), lifetime, len(null), null, len(index), index)
     length = 4 + claims.length + fields.length + items.length
@@ -140,16 +136,14 @@ def change(
     member: bytes,
     specs: Sequence[FieldSpec],
     values: Mapping[str, Any],
-    row: Row,
     *,
     version: int | None = None,
     lifetime: bytes = KEEP,
     guard: Sequence[bytes] = NO_GUARD,
 ) -> Mutation:
     """Write some fields of a record that exists. `guard` is a compiled program (see `plan.program`)."""
-    encode = encoder(schema)
     start = _opening(_expected(version), lifetime, *_guarded(guard))
-    (claims, items, _), (fields, nulls) = encode.entries(values, row, specs), encode.stored(row, specs)
+    _, fields, nulls, claims, items, _ = encoder(schema).record(values, specs)
     return Mutation(b"set", member, joined((start, claims, fields, _counted(nulls), items)))
 
 
@@ -224,15 +218,18 @@ def mend(
 ) -> Mutation:
     """Index a stored record anew from the values read of it; its result is 0 if they are not what is stored any more.
 
-    `row` is that of `values`, with the defaults of the fields named in `absent`, which the record lacks.
+    `row` has the texts as they were read, `values` the defaults, too, of the fields named in `absent`.
     """
-    encode = encoder(schema)
     missing = frozenset(absent)
     stored = [spec for spec in schema.fields if spec.name not in missing and spec.kind is not Kind.KEY]
     lacking = [schema.by_name[name] for name in missing]
-    filled, unset = encode.stored(row, [spec for spec in lacking if spec.ttl_ms is None])
-    (claims, items, _), (fields, nulls) = encode.entries(values, row), encode.stored(row, stored)
-    words = filled, _counted(unset), claims, fields, _counted(nulls), items
+    whole = encoder(schema).record(values)
+    filled = encoder(schema).record(values, [spec for spec in lacking if spec.ttl_ms is None])
+    texts = [(spec.word, row[spec.position]) for spec in stored]
+    fields = [word for name, text in texts if text is not None for word in (name, text)]
+    nulls = [name for name, text in texts if text is None]
+    absence = filled.fields, _counted(filled.nulls)
+    words = *absence, whole.claims, _counted(fields), _counted(nulls), whole.items
     return Mutation(b"mend", member, joined(words))
 
 

@@ -24,7 +24,7 @@ def kinds() -> dict[str, Mutation]:
     values = product.__dict__
     put, row = mutations.put(SCHEMA, values, only_if_absent=True, lifetime=b"=5")
     member, specs = put.member, SCHEMA.fields[1:]
-    change = mutations.change(SCHEMA, member, specs, values, row, version=3, guard=[b"2", b"E", b"f"])
+    change = mutations.change(SCHEMA, member, specs, values, version=3, guard=[b"2", b"E", b"f"])
     stock = SCHEMA.by_name["stock"]
     step = mutations.Step(stock, b"i", b"1", b"0", ((b"ge", b"0"), (b"le", b"9")))
     return {
