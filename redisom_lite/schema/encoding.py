@@ -218,35 +218,36 @@ _TEXTS: Final[Mapping[int, Text]] = {
 
 def _number(name: bytes, codec: Codec) -> Enter:
     """A score. Where a short way is taken, the stored text is a score already."""
-    start = slotted(b"z", name)
-    as_it_is = start + packed(b"")
+    as_it_is, inexact = slotted(b"z", name), slotted(b"x", name)
 
     def by_codec(value: Any, text: bytes) -> Entry:
         score = codec.score(value)
-        return 4, start % (len(score.text), score.text) + packed(score.exact or b""), b"", b""
+        if not score.exact:
+            return 3, as_it_is % (len(score.text), score.text), b"", b""
+        return 4, inexact % (len(score.text), score.text) + packed(score.exact), b"", b""
 
     def whole(value: Any, text: bytes) -> Entry:
         if -_SAFE < value < _SAFE:
-            return 4, as_it_is % (len(text), text), b"", b""
+            return 3, as_it_is % (len(text), text), b"", b""
         return by_codec(value, text)
 
     def double(value: Any, text: bytes) -> Entry:
         if type(value) is float and value:
             if value != value:
                 raise ValueError
-            return 4, as_it_is % (len(text), text), b"", b""
+            return 3, as_it_is % (len(text), text), b"", b""
         return by_codec(value, text)
 
     def decimal(value: Any, text: bytes) -> Entry:
         if value and _SHORT.fullmatch(text):
-            return 4, as_it_is % (len(text), text), b"", b""
+            return 3, as_it_is % (len(text), text), b"", b""
         return by_codec(value, text)
 
     def moment(value: Any, text: bytes) -> Entry:
         micros = scalars.datetime_number(value)
         if -_SAFE < micros < _SAFE:
             score = b"%d" % micros
-            return 4, as_it_is % (len(score), score), b"", b""
+            return 3, as_it_is % (len(score), score), b"", b""
         return by_codec(value, text)
 
     ways = {
@@ -281,7 +282,10 @@ def _unique(name: bytes, codec: Codec) -> Enter:
 def _tag(name: bytes, codec: Codec) -> Enter:
     def enter(value: Any, text: bytes) -> Entry:
         token = codec.token(value)
-        return 5, packed(b"t", name, b"1", token, text), b"", b"t%b=%d:%b;" % (name, len(token), token)
+        part = b"t%b=%d:%b;" % (name, len(token), token)
+        if token == text:
+            return 3, packed(b"=", name, token), b"", part
+        return 5, packed(b"t", name, b"1", token, text), b"", part
 
     return enter
 

@@ -59,11 +59,12 @@ def _as_the_codecs_say(values: dict[str, Any]) -> tuple[list[bytes | None], list
         if text is None:
             items += (b"0", spec.word)
         elif spec.kind is Kind.NUMBER:
-            items += (b"z", spec.word, b"%.17g" % float(spec.codec.score(value).text), b"")
+            items += (b"z", spec.word, b"%.17g" % float(spec.codec.score(value).text))
         elif spec.kind is Kind.TEXT:
             items += (b"l", spec.word, text.replace(b"\0", b"\0\xff"))
         else:
-            items += (b"t", spec.word, b"1", spec.codec.token(value), text)
+            token = spec.codec.token(value)
+            items += (b"=", spec.word, token) if token == text else (b"t", spec.word, b"1", token, text)
     return row, stored, items
 
 

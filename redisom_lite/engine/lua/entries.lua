@@ -110,7 +110,8 @@ local function erase(record)
 end
 
 -- Items are the index entries of a put or a set, as words:
---   z name score exact | l name text | t name n (token text)... | 0 name
+--   z name score | x name score exact | l name text | = name token | t name n (token text)... | 0 name
+-- `=` is a tag whose only token is its text
 -- and claims those of unique fields: name token.
 local function claim_conflict(record, from, to)
   local model = record.model
@@ -134,10 +135,8 @@ local function reindex_only(record, kind, name, new, texts)
   if kind then reindex_field(record, kind, name, new, texts) end
 end
 -- Where the item at `pos` ends.
-local function behind(pos)
-  local kind = ARGV[pos]
-  return pos + (kind == 'z' and 4 or kind == 't' and 3 + 2 * count_of(ARGV[pos + 2]) or kind == 'l' and 3 or 2)
-end
+local LENGTHS = { z = 3, x = 4, l = 3, ['='] = 3, ['0'] = 2 }
+local function behind(pos) return pos + (LENGTHS[ARGV[pos]] or 3 + 2 * count_of(ARGV[pos + 2])) end
 -- False only if the record surely has no entry but a number's under this name: most often told without parsing.
 local function may_list(record, name)
   return record.index or find(record.before, name .. '=', 1, true)
@@ -157,9 +156,11 @@ local function apply_items(record, claims_from, claims_to, from, to, numbers_onl
   pos = from
   while pos <= to do
     local kind, name = ARGV[pos], ARGV[pos + 1]
-    if kind == 'z' then
-      set_number(record, name, ARGV[pos + 2], ARGV[pos + 3])
+    if kind == 'z' or kind == 'x' then
+      set_number(record, name, ARGV[pos + 2], kind == 'x' and ARGV[pos + 3] or '')
       if not numbers_only and may_list(record, name) then reindex_only(record, nil, name) end
+    elseif kind == '=' then
+      if not numbers_only then reindex_only(record, 't', name, { ARGV[pos + 2] }, { ARGV[pos + 2] }) end
     elseif kind == 't' then
       local tokens, texts = {}, {}
       for t = 1, count_of(ARGV[pos + 2]) do tokens[t], texts[t] = ARGV[pos + 1 + 2 * t], ARGV[pos + 2 + 2 * t] end
@@ -182,15 +183,21 @@ local function put_new(record, claims_from, claims_to, from, to)
   for n = claims_from, claims_to, 2 do hash(model.base .. ':u:' .. ARGV[n])[ARGV[n + 1]] = member end
   while pos <= to do
     local kind, name = ARGV[pos], ARGV[pos + 1]
-    if kind == 'z' then
-      local score, exact = ARGV[pos + 2], ARGV[pos + 3]
+    if kind == 'z' or kind == 'x' then
+      local score = ARGV[pos + 2]
       zset(number_key(model, name))[member] = score
-      if exact ~= '' then
-        has_from_now(model, 'inexact')
-        hash(model.base .. ':x:' .. name)[member] = exact
-      end
       scores[name] = score
-      pos = pos + 4
+      if kind == 'x' then
+        has_from_now(model, 'inexact')
+        hash(model.base .. ':x:' .. name)[member] = ARGV[pos + 3]
+        pos = pos + 1
+      end
+      pos = pos + 3
+    elseif kind == '=' then
+      local token = ARGV[pos + 2]
+      tag_set(model, name, token, token)[member] = true
+      tags[name] = token
+      pos = pos + 3
     elseif kind == 't' then
       local last = pos + 1 + 2 * count_of(ARGV[pos + 2])
       for t = pos + 3, last, 2 do tag_set(model, name, ARGV[t], ARGV[t + 1])[member] = true end
@@ -201,15 +208,15 @@ local function put_new(record, claims_from, claims_to, from, to)
       pos = pos + 3
     else
       tag_set(model, name, '%', '')[member] = true
-      scores[name], tags[name] = false, 0
+      scores[name], tags[name] = false, '%'
       pos = pos + 2
     end
   end
   for c = 1, #model.composites do
     local composite = model.composites[c]
-    local score, tag = scores[composite.range], tags[composite.tag]
-    if score and tag == 0 then
-      zset(composite.stem .. '%')[member] = score
+    local score, tag = scores[composite.range], tags[composite.tag] -- a token, or where several stand
+    if score and type(tag) == 'string' then
+      zset(composite.stem .. tag)[member] = score
     elseif score then
       for t = tag + 3, tag + 1 + 2 * count_of(ARGV[tag + 2]), 2 do zset(composite.stem .. ARGV[t])[member] = score end
     end
