@@ -34,6 +34,7 @@ Test = Callable[[bytes, Row], bool]
 """Tests a record by its member (primary key in sort form) and its whole row. Raises `UnclearError`."""
 
 _TextTest = Callable[[bytes], bool]
+_KNOWN: Final = 1000  # answers
 _SHORT: Final = 15  # so many digits a double always gives back
 _PLAIN: Final = frozenset(("int", "bool", "Decimal"))
 
@@ -111,13 +112,20 @@ def _of_none(schema: ModelSchema, field: FieldSpec) -> Test:
 
 
 def _of_text(schema: ModelSchema, field: FieldSpec, holds: _TextTest) -> Test:
+    """Texts recur, and each is judged once."""
     position = field.position
+    known: dict[bytes, bool] = {}
 
     def test(member: bytes, row: Row) -> bool:
         text = row[position]
         if text is None:
             return not _is_null(schema, field, row)
-        return holds(text)
+        answer = known.get(text)
+        if answer is None:
+            if len(known) == _KNOWN:
+                known.clear()
+            answer = known[text] = holds(text)
+        return answer
 
     return test
 
@@ -202,21 +210,15 @@ def _among(field: FieldSpec, values: Sequence[Score]) -> _TextTest:
 
 
 def _tagged(field: FieldSpec, tokens: frozenset[bytes]) -> _TextTest:
-    """Whether a tag's text stands for one of the tokens; texts recur, and each is judged once."""
-    known: dict[bytes, bool] = {}
+    """Whether a tag's text stands for one of the tokens."""
     member = field.member
 
     def holds(text: bytes) -> bool:
-        answer = known.get(text)
-        if answer is None:
-            try:
-                value = field.codec.decode(text)
-                found = (
-                    [field.codec.token(value)] if member is None else [member.token(each) for each in value]
-                )
-            except (TypeError, ValueError):
-                raise UnclearError from None
-            answer = known[text] = not tokens.isdisjoint(found)
-        return answer
+        try:
+            value = field.codec.decode(text)
+            found = [field.codec.token(value)] if member is None else [member.token(each) for each in value]
+        except (TypeError, ValueError):
+            raise UnclearError from None
+        return not tokens.isdisjoint(found)
 
     return holds
