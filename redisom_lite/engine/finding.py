@@ -248,7 +248,7 @@ class Search:
         self._examined = 0
         self._mode, self._most = mode, together(limit)
         self.packs = mode == b"few"
-        """Whether rows come as one word each; not when there are texts that hold what separates texts."""
+        """Whether rows may come as one word each; not when there are texts that hold what separates texts."""
         self._names = names
         self._order = query.statement.order if ordered else _NO_ORDER
         self._wanted = _wanted_words(wanted) if wanted else _NOTHING
@@ -344,21 +344,10 @@ _SEPARATOR: Final = b"\xff\x00"
 
 
 def _unpacked(rows: list[Any], width: int) -> list[Row] | None:
-    """Rows out of the words they travelled as; None where a text holds the separator."""
+    """Rows out of the words that some travelled as; None where a text holds the separator."""
     found: list[Row]
     try:
         found = [row.split(_SEPARATOR) for row in rows]
-    except AttributeError:  # one with gaps
-        found = [_row_of(row) for row in rows]
+    except AttributeError:  # a list
+        found = [row if isinstance(row, list) else row.split(_SEPARATOR) for row in rows]
     return found if set(map(len, found)) == {width} else None
-
-
-def _row_of(row: bytes | list[bytes]) -> Row:
-    if isinstance(row, bytes):
-        return [*row.split(_SEPARATOR)]
-    text, gaps = row
-    texts: Row = [*text.split(_SEPARATOR)]
-    for gap in map(int, gaps.split(b",")):
-        if gap < len(texts):
-            texts[gap] = None
-    return texts

@@ -107,3 +107,21 @@ async def test_a_full_page_of_rows_takes_one_call_whatever_is_none(db: Database,
         found = await model.objects.find().order_by(model.rank).limit(20)
     assert [each.note for each in found] == [None if n % 3 else "x" for n in range(20)]
     assert trips.count == 1, trips.names
+
+
+@MODELS
+@pytest.mark.parametrize("notes", ["sss", "nssnsn", "lss", "ssln", "nlnls", "nnnss", "slsnsn"])
+async def test_short_and_long_rows_and_such_with_gaps_come_beside_each_other(
+    db: Database, model: Any, notes: str
+) -> None:
+    texts = {"s": "short", "l": "long" * 2000, "n": None}
+    await model.objects.save_many(
+        [model(id=f"{n}", rank=n, note=texts[kind], blob=b"b") for n, kind in enumerate(notes)]
+    )
+    for found in await ways(model):
+        assert [(each.id, each.note, each.blob) for each in found] == [
+            (f"{n}", texts[kind], b"b") for n, kind in enumerate(notes)
+        ]
+    await db.redis.delete(f"{{{model.__name__.lower()}}}:r:{len(notes) - 1}")
+    left = await model.objects.find().order_by(model.rank).limit(len(notes))
+    assert [each.note for each in left] == [texts[kind] for kind in notes[:-1]]

@@ -4,37 +4,40 @@ local function emit_row(member, key)
   members_out[#members_out + 1] = member
   keys_out[#members_out] = key or ''
 end
--- A row travels as one word, for what a reply costs is its elements: its texts apart by a SEPARATOR, which no UTF-8 has.
--- Of a row with gaps it is that word, and which texts stand for nothing, counted from 0.
-local SEPARATOR = '\255\0'
-local function with_gaps(row)
-  local gaps = {}
-  for f = 1, #fields do
-    if not row[f] then
-      gaps[#gaps + 1], row[f] = f - 1, ''
-    end
+-- A row of short texts travels as one word, for what a reply costs is its elements: the texts apart by a SEPARATOR, which
+-- no UTF-8 has. A row with gaps travels as a list, and so does one so long that to join and to part it takes longer.
+local SEPARATOR, SHORT, GAPS = '\255\0', 64, 2
+local function is_there(row)
+  for f = 1, #row do
+    if row[f] then return true end
   end
-  return { concat(row, SEPARATOR), concat(gaps, ',') }, #gaps < #fields
+  return false
 end
--- `_null` says nothing of a row without gaps: it is read for the others only. Rows that take too long are left for the
--- caller to read. Whether all records are there.
+-- `_null` says nothing of a row without gaps: as long as rows are joined, it is read of the others only. Rows that take too
+-- long are left for the caller to read. Whether all records are there.
 local function read_few()
   if #members_out > most then return false end
-  local null, some, there = fields[#fields] == '_null' and #fields or #fields - 1, { unpack(fields) }, true
-  table.remove(some, null)
+  local null, names = fields[#fields] == '_null' and #fields or #fields - 1, { unpack(fields) }
+  table.remove(names, null)
+  local there, joins, gaps = true, true, 0
   for m = 1, #members_out do
-    local key = record_key(base, int_keys, members_out[m])
-    local row = redis.call('HMGET', key, unpack(some))
-    row[#fields] = row[null]
-    row[null] = ''
-    local packed, text = pcall(concat, row, SEPARATOR)
-    rows_out[m] = text
-    if not packed then
-      local known
-      row[null] = redis.call('HGET', key, '_null')
-      rows_out[m], known = with_gaps(row)
-      there = there and known
+    local key, row, whole, text = record_key(base, int_keys, members_out[m])
+    if joins then
+      row = redis.call('HMGET', key, unpack(names))
+      row[#fields] = row[null]
+      row[null] = ''
+      whole, text = pcall(concat, row, SEPARATOR)
+      if whole then
+        joins = #text <= SHORT * #fields
+      else
+        row[null], gaps = redis.call('HGET', key, '_null'), gaps + 1
+        joins = gaps < GAPS
+      end
+    else
+      row, whole = redis.call('HMGET', key, unpack(fields)), false
     end
+    there = there and (whole or is_there(row))
+    rows_out[m] = whole and joins and text or row
     if m % 32 == 0 and overtime() then
       rows_out = {}
       return false

@@ -25,7 +25,7 @@
 --         tail: how many records have no value to be ordered by; of a full page not told
 --         more: 1 when the budget ended the call (2: only the last tie is unfinished); then score, member, read, scan
 --         say where to resume. found: matches, those in `members` included
---   rows  mode rows: a list each; mode few: a word each, or {word, gaps}, see answer.lua
+--   rows  a list each; mode few: many as one word, see answer.lua
 --   keys  with rows, in order: each member's score or text entry, of few that are all there just the last one's
 --         keys mode: one entry for each wanted key (false: None)
 --         tally: a count and one entry for each wanted key, and in `members` and `rows` those it could not count yet,
