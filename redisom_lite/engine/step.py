@@ -26,6 +26,7 @@ _TOKEN: Final = WORD + WORD + b"%b%b"
 _ONE: Final = number(1)
 _EACH: Final = packed(b"each")
 _ALL: Final = packed(b"all")
+_ALONE: Final = packed(b"one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Step:
         self.models: list[Place] = []
         self.keys: list[bytes] = []
         self._mode = _EACH if each else _ALL
-        if len(changes) == 1 and sweep == SWEPT:
+        if len(changes) == 1 and sweep == SWEPT and not each:
             self._alone(*changes[0])
         else:
             self._together(sweep, also)
@@ -76,13 +77,10 @@ class Step:
         partition, key = keyspace.locate(member)
         self.models.append((keyspace, partition))
         self.keys.append(key)
-        self._words = 9 + args.length
-        self._pieces = [
-            _only_model(keyspace, partition),
-            WORD % (len(member), member),
-            _opening(name),
-            *args.pieces,
-        ]
+        self._mode = _ALONE
+        self._words = 4 + args.length
+        model, operation = _only_model(keyspace, partition), _only_operation(name)
+        self._pieces = [model, WORD % (len(member), member), operation, *args.pieces]
 
     def _together(self, sweep: int, also: Place | None) -> None:
         models: dict[Place, tuple[bytes, dict[bytes, tuple[bytes, bytes]]]] = {}
@@ -141,14 +139,13 @@ class Sending(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _only_model(keyspace: Keyspace, partition: int) -> bytes:
-    """What apply.lua is told of the models when there is one, with one record: four words."""
-    return b"".join((_ONE, _ONE, keyspace.declarations[partition], number(SWEPT)))
+    """What apply.lua is told of the only model of a step: two words."""
+    return keyspace.declarations[partition] + number(SWEPT)
 
 
 @cache
-def _opening(name: bytes) -> bytes:
-    """How many mutations there are, and what the only one begins with."""
-    return packed(b"1", name, b"1", b"1")
+def _only_operation(name: bytes) -> bytes:
+    return packed(name)
 
 
 def _failure(entry: Sequence[Any]) -> Failure:

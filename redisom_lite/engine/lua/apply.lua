@@ -3,6 +3,7 @@
 -- KEYS  the key of every record a mutation names, by model (so that a moving cluster slot answers TRYAGAIN, never
 --       "missing")
 -- ARGV  stamp id window mode | acknowledged: n member... | models: n model... | the member of each key | n mutation...
+--       mode 'one', for all or nothing of one mutation: ... | declaration sweep | member | operation ...
 --   stamp, id    the operation token: estimated server time in us, and a client's own id; '' for none
 --   window       us a token is remembered
 --   mode         'all': one failure and nothing is written; 'each': failing mutations are left out and reported
@@ -32,7 +33,7 @@ local find, sub, format, concat = string.find, string.sub, string.format, table.
 -- What a call works on, made anew for each: functions outlive the call.
 local KEYS, ARGV, at
 local clock, now, now_text  -- the server's time in us and in ms
-local stamp, operation, window, all
+local stamp, operation, window, all, alone
 local acknowledged_from, acknowledged_to
 local models, members_at, operations
 -- What the step will do, by key: the last word on a member wins.
@@ -130,14 +131,19 @@ local function begin(keys, args)
   clock = time[1] * 1000000 + time[2]
   now_text = time[1] .. sub('00000' .. time[2], -6, -4)
   now = tonumber(now_text)
-  stamp, operation, window, all = args[1], args[2], count_of(args[3]), args[4] == 'all'
+  stamp, operation, window = args[1], args[2], count_of(args[3])
+  all, alone = args[4] ~= 'each', args[4] == 'one'
   acknowledged_from, acknowledged_to = take_words()
-  models = {}
-  local declared = 0
-  for n = 1, take_number() do
-    local count = take_number()
-    models[n] = take_model(declared, count)
-    declared = declared + count
+  local declared = 1
+  if alone then
+    models = { take_model(0, 1) }
+  else
+    models, declared = {}, 0
+    for n = 1, take_number() do
+      local count = take_number()
+      models[n] = take_model(declared, count)
+      declared = declared + count
+    end
   end
   members_at = at
   at = at + declared
@@ -161,14 +167,14 @@ end
 
 -- Phase 1: decide.
 local function decide()
-  for n = 1, take_number() do
+  for n = 1, alone and 1 or take_number() do
     current = n
-    local name = take()
-    local model = models[take_number()]
+    local name, model, position = take(), models[1], 1
+    if not alone then model, position = models[take_number()], take_number() end
     if model.fades and name ~= 'del' and name ~= 'life' and name ~= 'look' and lacks_fading(model) then
       refused[#refused + 1] = { n, 'fading', model.fading[1].name }
     end
-    local result, failure = mutate[name](model)
+    local result, failure = mutate[name](model, position)
     results[n] = result or 0
     if failure then failures[#failures + 1] = { n, unpack(failure) } end
     if result ~= 1 then plain = false end

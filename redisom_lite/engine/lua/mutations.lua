@@ -6,8 +6,8 @@ local mutate = {}
 
 -- put model record condition ttl nulls _ix | claims: n word... | fields: n word... | items: n word...
 -- condition 'absent' or ''. The record becomes exactly this, whatever had the key.
-function mutate.put(model)
-  local position, condition, ttl, nulls, text = take_number(), take(), take(), take(), take()
+function mutate.put(model, position)
+  local condition, ttl, nulls, text = take(), take(), take(), take()
   local claims_from, claims_to = take_words()
   local fields_from, fields_to = take_words()
   local from, to = take_words()
@@ -93,13 +93,13 @@ local function write_fields(model, position, name, text)
   return result
 end
 
-function mutate.set(model) return write_fields(model, take_number()) end
-function mutate.swap(model) return write_fields(model, take_number(), take(), take()) end
+function mutate.set(model, position) return write_fields(model, position) end
+function mutate.swap(model, position) return write_fields(model, position, take(), take()) end
 
 -- inc model record version ttl | n (name kind indexed delta default | n (op bound)...)...
 -- kind i (int), d (Decimal), f (float); default: the text that stands in for an absent field, '' for None.
-function mutate.inc(model)
-  local position, version, ttl = take_number(), take(), take()
+function mutate.inc(model, position)
+  local version, ttl = take(), take()
   local steps, fields = {}, {}
   for n = 1, take_number() do
     local step = { name = take(), kind = take(), indexed = take() == '1', delta = take(), default = take(), exact = '' }
@@ -142,8 +142,8 @@ function mutate.inc(model)
 end
 
 -- del model record version | guard; result 1 if there was a live record
-function mutate.del(model)
-  local position, version = take_number(), take()
+function mutate.del(model, position)
+  local version = take()
   local guard_from, guard_to = take_guard()
   local record = open_record(model, position)
   if not record.live and not record.registered and not record.stored then
@@ -158,8 +158,8 @@ function mutate.del(model)
 end
 
 -- life model record ttl | guard; result: the deadline's distance in ms, -1 for none
-function mutate.life(model)
-  local position, ttl = take_number(), take()
+function mutate.life(model, position)
+  local ttl = take()
   local guard_from, guard_to = take_guard()
   local record = open_record(model, position)
   if not record.live then
@@ -177,8 +177,7 @@ end
 
 -- look model record | n tag-field... | claims it is known to hold: n word...
 -- A record that an index lists but a reader found missing; 1 if it was cleaned.
-function mutate.look(model)
-  local position = take_number()
+function mutate.look(model, position)
   local from, to = take_words()
   local claims_from, claims_to = take_words()
   local record = open_record(model, position)
@@ -201,8 +200,7 @@ end
 -- mend model record | absent: n word... | unset: n name... | claims | fields | nulls: n name... | items
 -- Index a stored record anew from its values, which the caller read: 0 if they are not what is stored any more. Every
 -- entry is written again, known or not, the deadline follows the key's own expiry, and absent fields get their default.
-function mutate.mend(model)
-  local position = take_number()
+function mutate.mend(model, position)
   local absent_from, absent_to = take_words()
   local unset_from, unset_to = take_words()
   local claims_from, claims_to = take_words()
