@@ -280,7 +280,11 @@ METALS = [f"m{n}" for n in range(12)]
 
 async def _asked(metals: list[str], low: int, order: Any, model: Any = Coin) -> tuple[list[str], int]:
     query = model.objects.find(model.metal.in_(metals), model.value >= low)
-    return [coin.id for coin in await query.order_by(order).limit(5)], await query.count()
+    first = query.order_by(order).limit(5)
+    found = [coin.id for coin in await first]
+    assert [row["id"] for row in await first.values("id")] == found
+    assert await first.pks() == found
+    return found, await query.count()
 
 
 def _expected(metals: list[str], low: int, order: Any, offset: int = 0) -> tuple[list[str], int]:

@@ -6,7 +6,7 @@
 -- Without clauses and paths these stand in the call itself, in place of operands. A function keeps what it parsed; a script,
 -- which has no memory, parses it every time.
 
-local KEPT = 64 -- statements; then all are forgotten
+local KEPT = 128 -- of up to 10 KB; then all are forgotten
 local statements, kept = {}, 0
 
 local function parse_statement(text)
