@@ -18,8 +18,9 @@
 --       {'X', server time in us}  the stamp is too far off to tell a retry by: nothing written
 --
 -- Invariants: index entries are removed by what the record itself says (`_ix`, or the memo when the record is gone);
--- every check comes before the first write; the first write needs memory when the step stores anything (so that a
--- full server refuses the whole step); nothing is judged missing on an undeclared key.
+-- every check comes before the first write, or what was written is taken back (writing.lua); the first write needs memory
+-- when the step stores anything (so that a full server refuses the whole step); nothing is judged missing on an undeclared
+-- key.
 --
 -- For speed, as a command from Lua takes longer than anything else here: what a step reads of the registry it reads at
 -- once, and of deadlines only if a model has any; entries are gathered by key, so that each key is written once; a record
@@ -129,7 +130,7 @@ local function begin(keys, args)
   KEYS, ARGV, at = keys, args, 4
   local time = call('TIME')
   clock = time[1] * 1000000 + time[2]
-  now_text = time[1] .. sub('00000' .. time[2], -6, -4)
+  now_text = time[1] .. sub('00000' .. time[2], -6, -4) -- the second word has no zeros before it
   now = tonumber(now_text)
   stamp, operation, window = args[1], args[2], count_of(args[3])
   all, alone = args[4] ~= 'each', args[4] == 'one'

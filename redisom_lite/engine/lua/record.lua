@@ -132,7 +132,8 @@ local function set_deadline(record, deadline)
   record.deadline, record.deadline_changed = deadline, true
   parts_of(record)
   if deadline then has_from_now(record.model, 'ends') end
-  zset(record.model.due)[record.member] = deadline and format('%d', deadline)
+  record.deadline_text = deadline and format('%d', deadline)
+  zset(record.model.due)[record.member] = record.deadline_text
 end
 
 -- `_null` is a comma list of the fields whose value is None.

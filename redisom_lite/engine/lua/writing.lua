@@ -27,7 +27,7 @@ local function surplus(record)
 end
 local function set_end(key, deadline)
   if deadline then
-    call('PEXPIREAT', key, format('%d', deadline))
+    call('PEXPIREAT', key, deadline)
   else
     call('PERSIST', key)
   end
@@ -50,9 +50,9 @@ local function take_away(record)
   if record.live then
     if record.whole and record.stored then record.gone = surplus(record) end
     if record.gone and record.gone[1] then in_chunks('HDEL', record.key, record.gone) end
-    if record.deadline_changed or (record.overdue and record.stored) then
-      set_end(record.key, deadline_of(record))
-      for _, key in ipairs(parts_of(record)) do set_end(key, record.deadline) end
+    if record.deadline_changed then
+      set_end(record.key, record.deadline_text)
+      for _, key in ipairs(parts_of(record)) do set_end(key, record.deadline_text) end
     end
   elseif record.removed then
     call('DEL', record.key)
