@@ -66,9 +66,10 @@ _CODE_OF_CLASS: Final = {
     "ReadOnlyError": "READONLY",
     "TryAgainError": "TRYAGAIN",
 }
-# Redis 6.2 and fakeredis wrap what fails inside a script.
+# Redis 6.2 and fakeredis wrap what fails inside a script, 6.2 also what the script caught.
 _IN_SCRIPT: Final = re.compile(
     r"(?:ERR )?Error running script \(call to f_\w+\): @user_script:\s*[\d?]+: (?:@user_script: ?\d+: )?-?"
+    r"|^@user_script: ?\d+: -"
 )
 _NO_FUNCTIONS: Final = re.compile("unknown command .FCALL")
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]+(?= |$)")
