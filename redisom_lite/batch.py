@@ -210,18 +210,20 @@ class Batch:
     async def _send(self, calls: list[_Call]) -> None:
         backend = self._store.backend
         transport = backend.transport()
-        outcomes: list[Any] = []
+        outcomes: list[Any] = [None] * len(calls)
         unscripted: set[tuple[bytes, bytes]] = set()
-        first = 0
         for _ in range(_ROUNDS):
-            for call in calls[first:]:
+            first = next((n for n, outcome in enumerate(outcomes) if outcome is None), None)
+            if first is None:
+                break
+            # what has been written is not sent again: its answer may be acknowledged, and forgotten, by now
+            due = [n for n in range(first, len(calls)) if not _has_written(outcomes[n])]
+            for call in (calls[n] for n in due):
                 if call.mutation is not None and call.sending is None:
                     call.sending = backend.writer.stamp(Step([(call.site.keyspace, call.mutation)]))
-            outcomes[first:] = await self._round(transport, calls[first:], unscripted)
-            unjudged = [n for n in range(first, len(calls)) if outcomes[n] is None]
-            if not unjudged:
-                break
-            first = unjudged[0]
+            found = await self._round(transport, [calls[n] for n in due], unscripted)
+            for n, outcome in zip(due, found, strict=True):
+                outcomes[n] = outcome
         for call, outcome in zip(calls, outcomes, strict=True):
             _settle(call, outcome)
 
@@ -280,6 +282,10 @@ class Batch:
             unscripted.discard(place)
             return call.by((b"EVAL", call.script.text))
         return call.by((b"EVALSHA", call.script.sha) if call.refused else heads[call.script])
+
+
+def _has_written(outcome: Any) -> bool:
+    return isinstance(outcome, Applied) and not outcome.failures and outcome.results[0] != 0
 
 
 def _settle(call: _Call, outcome: Any) -> None:

@@ -108,6 +108,19 @@ async def test_batch_frees_a_unique_value_whose_owner_other_programs_deleted(db:
     assert (inserted.result.id, read.result.id) == ("b", "b")
 
 
+async def test_batch_writes_once_what_precedes_a_refusal(db: Database) -> None:
+    await Account(id="owner", email="taken").insert()
+    async with db.batch() as batch:
+        batch.save(Login(token="the first of a model that the server does not know"))
+        inserted = [batch.insert(Account(id=f"new{n}")) for n in range(40)]
+        refused = batch.insert(Account(id="late", email="taken"))
+        deleted = batch.delete(Account(id="new0"))
+    assert [handle.error for handle in inserted] == [None] * 40
+    assert type(refused.error) is UniqueError
+    assert deleted.result is True
+    assert await Account.objects.find().count() == 40
+
+
 async def test_batch_saves_of_one_object_build_on_each_other(db: Database) -> None:
     account = await Account(id="a", note="first").insert()
     contract = await Contract(id="c", text="first").insert()
