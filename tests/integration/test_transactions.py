@@ -193,6 +193,20 @@ async def test_unique_value_freed_in_a_transaction_is_free_for_a_record_of_it(db
     assert (await Account.objects.find(Account.email == "a@x").one()).id == "b"
 
 
+async def test_unique_value_claimed_and_given_up_in_a_transaction_stays_its_owners(db: Database) -> None:
+    await Account(id="owner", email="e").insert()
+    async with db.transaction() as tx:
+        tx.save(Account(id="b", email="e"))
+        tx.save(Account(id="b", email=None))
+    with pytest.raises(UniqueError):
+        await Account(id="c", email="e").insert()
+    async with db.transaction() as tx:  # the owner gives it up as well
+        tx.save(Account(id="owner", email=None))
+        tx.save(Account(id="b", email="e"))
+        tx.save(Account(id="b", email=None))
+    await Account(id="c", email="e").insert()
+
+
 async def test_unique_value_claimed_twice_in_a_transaction_is_refused(db: Database) -> None:
     with pytest.raises(UniqueError):
         async with db.transaction() as tx:

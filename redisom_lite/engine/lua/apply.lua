@@ -202,7 +202,7 @@ local function judge_claim(claim)
   local ours, owner = hashes[key] and hashes[key][claim.token], nil
   if ours and ours ~= member then
     owner = ours
-  elseif ours then
+  elseif ours ~= nil then
     local stored = call('HGET', key, claim.token)
     if stored and stored ~= member then
       local other = record_of(model, stored)
@@ -213,6 +213,10 @@ local function judge_claim(claim)
         owner = stored
       end
     end
+  end
+  if owner and not ours then
+    hashes[key][claim.token] = nil -- claimed and given up again: it stays its owner's
+    return
   end
   if owner then failures[#failures + 1] = { claim.position, 'unique', claim.name, owner, claim.token } end
 end
