@@ -118,7 +118,7 @@ filters.addEventListener("reset", () => {
 $("more").addEventListener("click", () => search({ more: true }));
 $("products").addEventListener("click", ({ target }) => {
   const sku = target.closest(".card")?.dataset.sku;
-  if (target.matches(".add")) put(sku, quantity(sku) + 1);
+  if (target.matches(".add")) put(sku, (had) => had + 1);
   else if (target.matches(".open")) open(sku);
 });
 
@@ -142,7 +142,7 @@ async function open(sku) {
 }
 $("dialog-add").addEventListener("click", () => {
   $("dialog").close();
-  put(shown.sku, quantity(shown.sku) + 1);
+  put(shown.sku, (had) => had + 1);
 });
 for (const form of [$("reprice"), $("restock")]) {
   form.addEventListener("submit", async (event) => {
@@ -191,8 +191,11 @@ function line(each) {
   const item = element("li");
   const number = element("input", undefined, { type: "number", min: 0, max: 99, value: each.quantity, name: each.sku });
   number.setAttribute("aria-label", `Pieces of ${each.name}`);
-  number.addEventListener("change", () => put(each.sku, Math.max(0, Math.floor(number.value || 0))));
-  const remove = element("button", "Remove", { type: "button", className: "quiet", onclick: () => put(each.sku, 0) });
+  number.addEventListener("change", () => {
+    const pieces = Math.max(0, Math.floor(number.value || 0));
+    put(each.sku, () => pieces);
+  });
+  const remove = element("button", "Remove", { type: "button", className: "quiet", onclick: () => put(each.sku, () => 0) });
   remove.setAttribute("aria-label", `Remove ${each.name}`);
   item.append(
     element("span", each.name, { className: "name" }),
@@ -203,7 +206,13 @@ function line(each) {
   return item;
 }
 
-async function put(sku, pieces) {
+// One change after the other, each from what the one before has left: `wanted` makes of so many pieces so many.
+let changes = Promise.resolve();
+function put(sku, wanted) {
+  changes = changes.then(() => change(sku, wanted(quantity(sku))));
+}
+
+async function change(sku, pieces) {
   const name = products.get(sku)?.name ?? sku;
   try {
     await showCart((await send("PUT", `api/cart/${encodeURIComponent(sku)}`, { quantity: pieces })).body);
