@@ -57,6 +57,8 @@ DAMAGES: dict[str, tuple[Damage, dict[str, int]]] = {
     "unique taken": (lambda r: r.hdel("{jar}:u:code", "c8"), {"missing": 1}),
     "unique of nobody": (lambda r: r.hset("{jar}:u:code", "c99", "nobody"), {"dangling": 1}),
     "composite taken": (lambda r: r.zrem("{jar}:c:kind:size:a", "j2"), {"missing": 1}),
+    "composite entry added": (lambda r: r.zadd("{jar}:c:kind:size:z", {"j2": 2}), {"stale": 1}),
+    "composite entry of an empty tag": (lambda r: r.zadd("{jar}:c:kind:size:", {"j2": 2}), {"stale": 1}),
     "composite score changed": (lambda r: r.zadd("{jar}:c:kind:size:a", {"j2": 5}), {"missing": 1}),
     "registry entry taken": (lambda r: r.zrem("{jar}:k", "j9"), {"missing": 1}),
     "deadline taken": (lambda r: r.zrem("{jar}:due", "ends"), {"missing": 1}),

@@ -72,7 +72,7 @@ for n = 1, count do
       elseif kind == 'l' then
         local _, last = string.find(entry, '%z%z')
         if not last or not claimed(KEYS[n], 'l' .. name, string.sub(entry, 1, last - 2)) then verdict = stale end
-      elseif kind == 'z' and payload ~= '' then
+      elseif sub(suffix, 1, 3) == ':c:' then -- a composite; the token may be empty
         if not claimed(KEYS[n], 't' .. name, payload) then verdict = stale end
       end
       if verdict then
