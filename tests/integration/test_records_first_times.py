@@ -93,3 +93,13 @@ async def test_repair_takes_away_what_the_model_never_had(db: Database) -> None:
     assert not (await Ticket.objects.check(repair=True)).ok
     assert (await Ticket.objects.check()).ok
     assert not await db.redis.exists(f"{BASE}:due", f"{BASE}:memo", f"{BASE}:x:price")
+
+
+async def test_entries_of_a_record_that_nothing_but_its_end_tells_of_go_when_its_key_is_used_again(
+    db: Database,
+) -> None:
+    await Ticket(id="a", seat="1").save(ttl=60)
+    await db.redis.delete(f"{BASE}:r:a")
+    await db.redis.zrem(f"{BASE}:k", "a")
+    await Ticket(id="a", seat="2").save(ttl=60)
+    assert await db.redis.hkeys(f"{BASE}:u:seat") == [b"2"]

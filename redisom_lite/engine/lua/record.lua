@@ -58,7 +58,7 @@ local function open_record(model, position, writes_whole, names)
       record.version = tonumber(stored[3] or 0)
     end
   end
-  if not record.stored and record.registered and memos(model) > 0 then
+  if not record.stored and (record.registered or deadline_of(record)) and memos(model) > 0 then
     memo = call('HGET', model.memo, member)
   end
   record.indexed = memo ~= false
