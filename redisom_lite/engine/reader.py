@@ -13,10 +13,11 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from redisom_lite.engine.finding import Decision, KeysNeededError, Reply, Row, Search, added_up
+from redisom_lite.engine.finding import Decision, KeysNeededError, Reply, Row, added_up
 from redisom_lite.engine.node import Arg
 from redisom_lite.engine.reading import Found, Reading
 from redisom_lite.engine.scripts import load
+from redisom_lite.engine.search import Search
 from redisom_lite.engine.sorting import Sorter, in_order, keys_of, on_partitions
 from redisom_lite.keys import text_member
 from redisom_lite.plan.ordering import After, columns, position, score_key, text_key

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
-from redisom_lite.engine.finding import Budget, Finder, Row, Search
+from redisom_lite.engine.finding import Finder, Row
 from redisom_lite.engine.loading import FETCHED, Loader, by_partition, unrefused
 from redisom_lite.engine.reading import Found, Reading
 from redisom_lite.engine.resp import OnEachKey
+from redisom_lite.engine.search import Budget, Search
 from redisom_lite.engine.transport import Transport
 from redisom_lite.plan.expression import KeyIn
 from redisom_lite.plan.matching import UnclearError

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, TypeVar
 
-from redisom_lite.engine.finding import Row, Search, Trace
+from redisom_lite.engine.finding import Row, Trace
 from redisom_lite.engine.loading import FETCHED
 from redisom_lite.engine.reading import Found, Reading
+from redisom_lite.engine.search import Search
 from redisom_lite.engine.sifting import Sifter
 from redisom_lite.plan.ordering import After, Entry, columns, following, position, score_key, sort, text_key
 from redisom_lite.plan.prepared import Prepared

@@ -9,22 +9,16 @@ local function size_of(key, command)
   end
   return size
 end
-local function zset(key)
-  local changes = sorted[key]
+local function changes_of(keys, key)
+  local changes = keys[key]
   if not changes then
     changes = {}
-    sorted[key] = changes
+    keys[key] = changes
   end
   return changes
 end
-local function hash(key)
-  local changes = hashes[key]
-  if not changes then
-    changes = {}
-    hashes[key] = changes
-  end
-  return changes
-end
+local function zset(key) return changes_of(sorted, key) end
+local function hash(key) return changes_of(hashes, key) end
 local function tag_set(model, name, token, text)
   local key = model.base .. ':t:' .. name .. ':' .. token
   local changes = sets[key]
