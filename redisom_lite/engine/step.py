@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from redisom_lite.schema.keyspace import Keyspace
@@ -24,6 +23,7 @@ SWEPT: Final = 16
 
 _TOKEN: Final = WORD + WORD + b"%b%b"
 _ONE: Final = number(1)
+_SWEPT: Final = number(SWEPT)
 _EACH: Final = packed(b"each")
 _ALL: Final = packed(b"all")
 _ALONE: Final = packed(b"one")
@@ -79,8 +79,8 @@ class Step:
         self.keys.append(key)
         self._mode = _ALONE
         self._words = 4 + args.length
-        model, operation = _only_model(keyspace, partition), _only_operation(name)
-        self._pieces = [model, WORD % (len(member), member), operation, *args.pieces]
+        model, operation = keyspace.declarations[partition], WORD % (len(name), name)
+        self._pieces = [model, _SWEPT, WORD % (len(member), member), operation, *args.pieces]
 
     def _together(self, sweep: int, also: Place | None) -> None:
         models: dict[Place, tuple[bytes, dict[bytes, tuple[bytes, bytes]]]] = {}
@@ -135,17 +135,6 @@ class Sending(NamedTuple):
     stamp: bytes
     operation: bytes
     args: Words
-
-
-@lru_cache(maxsize=4096)
-def _only_model(keyspace: Keyspace, partition: int) -> bytes:
-    """What apply.lua is told of the only model of a step: two words."""
-    return keyspace.declarations[partition] + number(SWEPT)
-
-
-@cache
-def _only_operation(name: bytes) -> bytes:
-    return packed(name)
 
 
 def _failure(entry: Sequence[Any]) -> Failure:

@@ -20,6 +20,7 @@ from redisom_lite.query import Query, Source
 from redisom_lite.schema.model_schema import deadline_of
 from redisom_lite.testing import round_trips
 from tests import oracle
+from tests.paging import paged
 
 
 class SessionManager(Manager["Session"]):
@@ -203,13 +204,7 @@ async def test_order_by_deadline_has_records_without_one_last_and_by_key(db: Dat
             limited = query.limit(limit).offset(offset)
             assert [session.token for session in await limited] == expected[offset : offset + limit]
             assert await limited.pks() == expected[offset : offset + limit]
-        found, after = [], None
-        while True:
-            page = await query.page(size=4, after=after)
-            found += [session.token for session in page.items]
-            after = page.next
-            if after is None:
-                break
+        found = [session.token for page in await paged(query, 4) for session in page]
         assert found == expected
     assert await Session.objects.expiring(within="1h").limit(20).pks() == right[:10]
 

@@ -12,6 +12,7 @@ import pytest
 
 from redisom_lite import Composite, Database, Key, Meta, Model, Range, Tag
 from redisom_lite.errors import DecodeError, QueryError
+from tests.paging import paged
 
 
 class Item(Model):
@@ -57,13 +58,7 @@ ORDERS = {
 
 
 async def pages(query: Any, size: int) -> list[list[str]]:
-    found, after = [], None
-    while True:
-        page = await query.page(size=size, after=after)
-        found.append([each.id for each in page.items])
-        after = page.next
-        if after is None:
-            return found
+    return [[each.id for each in page] for page in await paged(query, size)]
 
 
 async def test_page_reads_no_object_of_the_record_behind_it(db: Database) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from redisom_lite import Database, Key, Meta, Model, Range
 from redisom_lite.testing import round_trips
+from tests.paging import paged
 
 
 class Plain(Model):
@@ -62,13 +63,8 @@ async def test_any_bytes_are_read_as_they_are(db: Database, model: Any, blob: by
 @MODELS
 async def test_bytes_that_need_a_second_reading_page_on_to_the_end(db: Database, model: Any) -> None:
     await model.objects.save_many([model(id=f"{n:02}", rank=n // 3, blob=b"\xff\x00") for n in range(30)])
-    query, after, found = model.objects.find(model.rank >= 1).order_by(model.rank.desc()), None, []
-    while True:
-        page = await query.page(size=7, after=after)
-        found += [each.id for each in page.items]
-        after = page.next
-        if after is None:
-            break
+    query = model.objects.find(model.rank >= 1).order_by(model.rank.desc())
+    found = [each.id for page in await paged(query, 7) for each in page]
     assert found == [f"{n:02}" for n in reversed(range(3, 30))]
 
 

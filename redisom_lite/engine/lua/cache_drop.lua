@@ -99,7 +99,7 @@ return function()
     for _, watch in ipairs(part.watches) do
       if not (part.unknown or watch.dropped or watch.ends < now) then kept[#kept + 1] = text_of(watch, part.model.caches) end
     end
-    local meta = part.model.base .. ':meta'
+    local meta = part.model.meta
     if not kept[1] then
       call('HDEL', meta, 'caches')
     elseif #kept < #part.watches then

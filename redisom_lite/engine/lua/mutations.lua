@@ -93,7 +93,7 @@ local function write_fields(model, position, name, text)
   return result
 end
 
-function mutate.set(model, position) return write_fields(model, position) end
+mutate.set = write_fields
 function mutate.swap(model, position) return write_fields(model, position, take(), take()) end
 
 -- inc model record version ttl | n (name kind indexed delta default | n (op bound)...)...

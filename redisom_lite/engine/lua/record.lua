@@ -51,8 +51,7 @@ local function open_record(model, position, writes_whole, names)
     for n = 4, #stored do record.read[names[n - 3]] = stored[n] end
     memo = stored[1]
     record.stored = memo ~= false or call('EXISTS', record.key) == 1
-    if is_overdue(record) then record.overdue = true end
-    record.live = record.stored and not record.overdue
+    record.live = record.stored and not is_overdue(record)
     if record.live then
       record.nulls = stored[2] or ''
       record.version = tonumber(stored[3] or 0)
