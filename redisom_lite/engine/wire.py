@@ -27,8 +27,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from contextvars import Context
 from itertools import chain
 from math import inf, isinf
 from typing import Any, Final
@@ -44,20 +45,40 @@ _WRITE_AT_ONCE: Final = 256 * 1024
 _UNANSWERED: Final = 8 * 1024 * 1024
 
 
-class _Call:
+class _Call(asyncio.Future[Any]):
     """What one caller waits for: `want` replies, as a list, or one reply as it is when `want` is 0."""
 
-    __slots__ = ("deadline", "future", "payload", "replies", "size", "want")
+    __slots__ = ("_waiter", "deadline", "payload", "replies", "size", "want")
 
     def __init__(
-        self, future: asyncio.Future[Any], payload: bytes, size: int, want: int, deadline: float
+        self, loop: asyncio.AbstractEventLoop, payload: bytes, size: int, want: int, deadline: float
     ) -> None:
-        self.future = future
+        super().__init__(loop=loop)
         self.payload = payload
         self.size = size
         self.want = want
         self.replies: list[Any] = []
         self.deadline = deadline
+        self._waiter: tuple[Callable[[Any], object], Context] | None = None
+
+    def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Context | None = None) -> None:
+        super().add_done_callback(fn, context=context)
+        if context is not None:  # so a task waits
+            self._waiter = (fn, context)
+
+    def answer(self, reply: Any) -> None:
+        """Give the reply, and run the task that waits for it now, not in another turn of the event loop.
+
+        Only for a callback of the event loop: within a task no other can run.
+        """
+        if self._waiter is None:
+            self.set_result(reply)
+            return
+        resume, context = self._waiter
+        self._waiter = None
+        self.remove_done_callback(resume)
+        self.set_result(reply)
+        context.run(resume, self)
 
 
 class Wire(asyncio.BufferedProtocol):
@@ -102,23 +123,24 @@ class Wire(asyncio.BufferedProtocol):
 
     def send(self, payload: bytes, want: int, deadline: float) -> asyncio.Future[Any]:
         """Queue packed commands; the future gives their replies, or fails with an error of the library."""
-        future = self._loop.create_future()
         if deadline < self._timer_at:
             self._set_timer(deadline)
         if self._sent or self._waiting or self._paused:
-            self._waiting.append(_Call(future, payload, len(payload), want, deadline))
+            call = _Call(self._loop, payload, len(payload), want, deadline)
+            self._waiting.append(call)
             if not self._flush_due:
                 self._flush_due = True
                 self._loop.call_soon(self._flush)
-            return future
+            return call
         # a lone caller need not wait for the turn to end
-        self._sent.append(_Call(future, b"", len(payload), want, deadline))
+        call = _Call(self._loop, b"", len(payload), want, deadline)
+        self._sent.append(call)
         self._unanswered += len(payload)
         try:
             self._transport.write(payload)
         except Exception as error:  # a transport that vanished under us says so in many ways
             self._break(error)
-        return future
+        return call
 
     @property
     def clean(self) -> bool:
@@ -139,27 +161,43 @@ class Wire(asyncio.BufferedProtocol):
 
     def _receive(self, buffer: bytes | bytearray, length: int) -> None:
         self.heard_at = self._loop.time()
+        answered: list[tuple[_Call, Any]] = []
         try:
-            self._reader.feed(buffer, 0, length)
-            gets, sent = self._reader.gets, self._sent
-            while (reply := gets()) is not INCOMPLETE:
-                call = sent[0]
-                if call.want:
-                    call.replies.append(reply)
-                    if len(call.replies) < call.want:
-                        continue
-                    reply = call.replies
-                sent.popleft()
-                self._unanswered -= call.size
-                if not call.future.done():
-                    call.future.set_result(reply)
+            self._match(buffer, length, answered)
         except Exception as error:  # no RESP, or a reply to nothing: this connection makes no sense any more
             self._break(error)
-            return
         if self._waiting and not self._flush_due:
             self._flush()
         if self._retired and self.clean:
             self.close()
+        # not before: who is answered may call again at once, and must not be given a reply that was here already
+        self._answer(iter(answered))
+
+    def _match(self, buffer: bytes | bytearray, length: int, answered: list[tuple[_Call, Any]]) -> None:
+        """Parse what has arrived, and take the calls it answers off `sent`."""
+        self._reader.feed(buffer, 0, length)
+        gets, sent = self._reader.gets, self._sent
+        while (reply := gets()) is not INCOMPLETE:
+            call = sent[0]
+            if call.want:
+                call.replies.append(reply)
+                if len(call.replies) < call.want:
+                    continue
+                reply = call.replies
+            sent.popleft()
+            self._unanswered -= call.size
+            answered.append((call, reply))
+
+    def _answer(self, answered: Iterator[tuple[_Call, Any]]) -> None:
+        at_once = asyncio.current_task(self._loop) is None
+        try:
+            for call, reply in answered:
+                if not call.done():
+                    (call.answer if at_once else call.set_result)(reply)
+        finally:  # a task may end the program
+            for call, reply in answered:
+                if not call.done():
+                    call.set_result(reply)
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -193,7 +231,7 @@ class Wire(asyncio.BufferedProtocol):
         size = 0
         while waiting and size < _WRITE_AT_ONCE:
             call = waiting.popleft()
-            if call.future.done():
+            if call.done():
                 continue
             sent.append(call)
             payloads.append(call.payload)
@@ -216,9 +254,9 @@ class Wire(asyncio.BufferedProtocol):
             self._break(TimeoutError("another call's answer is late"))
             return
         for call in self._waiting:
-            if call.deadline <= now and not call.future.done():
-                call.future.set_exception(failure.timed_out(self._where, "none"))
-        late = (call.deadline for call in self._waiting if not call.future.done())
+            if call.deadline <= now and not call.done():
+                call.set_exception(failure.timed_out(self._where, "none"))
+        late = (call.deadline for call in self._waiting if not call.done())
         self._set_timer(min(chain((call.deadline for call in self._sent), late), default=inf))
 
     # The end
@@ -251,8 +289,8 @@ class Wire(asyncio.BufferedProtocol):
             self._fail(self._waiting.popleft(), "none", cause, now)
 
     def _fail(self, call: _Call, outcome: Outcome, cause: Exception, now: float) -> None:
-        if call.future.done():
+        if call.done():
             return
         late = call.deadline <= now
         error = (failure.timed_out if late else failure.lost)(self._where, outcome, cause)
-        call.future.set_exception(error)
+        call.set_exception(error)

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from redisom_lite.engine.embedded import start
 from redisom_lite.engine.pool import Connections, open_transport
 from redisom_lite.engine.scripts import from_text
 from redisom_lite.engine.transport import StepTransport, Transport
+from redisom_lite.engine.wire import Wire
 from redisom_lite.errors import (
     AccessDeniedError,
     BackendError,
@@ -248,6 +250,101 @@ async def test_reply_nobody_asked_for_ends_the_connection(proxy: Proxy) -> None:
     assert await transport.call(ECHO, [b"k"], ["c"]) == [b"k", b"c"]
     assert proxy.accepted == 2
     await transport.aclose()
+
+
+async def test_reply_resumes_its_caller_while_it_is_read(
+    real_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: ContextVar[str] = ContextVar("said")
+    seen: list[str] = []
+    transport = open_transport(parse(real_url))
+    await transport.call(ECHO, [b"k"], ["a"])
+    read = Wire.buffer_updated
+
+    def watched(wire: Wire, nbytes: int) -> None:
+        read(wire, nbytes)
+        seen.append("read")
+
+    async def caller() -> None:
+        said.set("its own context")
+        await transport.call(ECHO, [b"k"], ["b"])
+        seen.append(said.get("another"))
+
+    monkeypatch.setattr(Wire, "buffer_updated", watched)
+    await asyncio.create_task(caller())
+    assert seen == ["its own context", "read"]
+    await transport.aclose()
+
+
+async def test_reply_nobody_asked_for_is_not_given_to_who_calls_at_once(proxy: Proxy) -> None:
+    transport = open_transport(parse(proxy.url))
+    await transport.call(ECHO, [b"k"], ["a"])
+    proxy.replace_reply = b"*2\r\n$1\r\nk\r\n$1\r\nb\r\n+STRAY\r\n"
+    assert await transport.call(ECHO, [b"k"], ["b"]) == [b"k", b"b"]
+    assert await transport.call(ECHO, [b"k"], ["c"]) == [b"k", b"c"]
+    assert proxy.accepted == 2
+    await transport.aclose()
+
+
+async def test_caller_that_closes_as_it_is_resumed_takes_no_reply_from_others(real_url: str) -> None:
+    transport = open_transport(parse(real_url))
+    await transport.call(ECHO, [b"k"], ["a"])
+
+    async def closing() -> None:
+        await transport.call(ECHO, [b"k"], [0])
+        await transport.aclose(0)
+
+    async def one(number: int) -> None:
+        try:
+            assert await transport.call(ECHO, [b"k"], [number]) == [b"k", str(number).encode()]
+        except BackendError:  # closed before its reply came
+            return
+
+    await asyncio.wait_for(asyncio.gather(closing(), *(one(number) for number in range(1, 50))), 5)
+
+
+async def test_replies_read_within_a_task_reach_the_others(real_url: str) -> None:
+    transport = open_transport(parse(real_url))
+    assert isinstance(transport, StepTransport)
+    await transport.call(ECHO, [b"k"], ["a"])
+    wire: Any = transport._endpoint._wire  # type: ignore[attr-defined] # to read for it
+    wire._transport.pause_reading()
+    asking = asyncio.create_task(transport.commands([("PING",)]))
+    await asyncio.sleep(0)
+    answer = b"+READ HERE\r\n"
+    wire.get_buffer(-1)[: len(answer)] = answer
+    wire.buffer_updated(len(answer))
+    assert await asking == [b"READ HERE"]
+    wire.close()
+    await transport.aclose()
+
+
+def test_task_that_ends_the_program_keeps_no_reply_from_others(real_url: str) -> None:
+    replies: list[Any] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def main() -> None:
+        transport = open_transport(parse(real_url))
+        await transport.call(ECHO, [b"k"], ["a"])
+
+        async def ending() -> None:
+            await transport.call(ECHO, [b"k"], [0])
+            raise SystemExit
+
+        async def other() -> None:
+            replies.append(await transport.call(ECHO, [b"k"], [1]))
+            await transport.aclose()
+
+        tasks.extend(asyncio.create_task(one()) for one in (ending, other))
+        await asyncio.wait(tasks)
+
+    loop = asyncio.new_event_loop()
+    with pytest.raises(SystemExit):
+        loop.run_until_complete(main())
+    assert isinstance(tasks[0].exception(), SystemExit)
+    loop.run_until_complete(asyncio.wait_for(asyncio.gather(*asyncio.all_tasks(loop)), 5))
+    loop.close()
+    assert replies == [[b"k", b"1"]]
 
 
 @pytest.mark.parametrize(
