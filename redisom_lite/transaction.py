@@ -350,7 +350,7 @@ class Transaction:
             answer = await self._backend.transport().call(
                 load("recall"),
                 [keyspace.registry(partition)],
-                [sending.step.operations, sending.stamp, sending.operation],
+                [sending.step.base, sending.stamp, sending.operation],
             )
         except RedisomError:
             lost.outcome = "unknown"

@@ -70,6 +70,9 @@ class Step:
             self._alone(*changes[0])
         else:
             self._together(sweep, also)
+        keyspace, partition = self.models[0]
+        self.base = keyspace.bases[partition]
+        """That of the model whose tokens of operations are asked."""
 
     def _alone(self, keyspace: Keyspace, mutation: Mutation) -> None:
         """One mutation: what most steps are, in a third of the time."""
@@ -106,11 +109,6 @@ class Step:
         self._pieces += [member for _, records in models.values() for _, member in records.values()]
         self._pieces += (number(len(self.changes)), *pieces)
 
-    @property
-    def operations(self) -> bytes:
-        keyspace, partition = self.models[0]
-        return keyspace.bases[partition]
-
     def keyspace_of(self, failure: Failure) -> Keyspace:
         return self.changes[failure.position][0]
 
@@ -125,7 +123,7 @@ class Step:
             return _ONE_DONE if len(self.changes) == 1 else Applied([1] * len(self.changes))
         if reply[0] == b"F":
             return Applied([1] * len(self.changes), [_failure(entry) for entry in reply[1]])
-        return Applied(reply[1], [_failure(entry) for entry in reply[2]] if len(reply) > 2 else ())
+        return Applied(reply[1], [_failure(entry) for entry in reply[2]] if reply[2] else ())
 
 
 class Sending(NamedTuple):
@@ -137,23 +135,13 @@ class Sending(NamedTuple):
     args: Words
 
 
+def kept(reply: Sequence[Any]) -> bytes | None:
+    """How apply.lua keeps a reply behind its operation token; None where it keeps nothing."""
+    return reply[3] if len(reply) > 1 else b""
+
+
 def _failure(entry: Sequence[Any]) -> Failure:
     return Failure(entry[0] - 1, entry[1].decode(), tuple(entry[2:]))
-
-
-def remembered(reply: Any) -> bytes:
-    """A reply as apply.lua keeps it behind its operation token."""
-    return b"" if len(reply) == 1 and reply[0] == b"O" else _kept(reply)
-
-
-def _kept(values: Sequence[Any]) -> bytes:
-    parts = [
-        b"=%d:%b" % (len(value), value)
-        if type(value) is bytes
-        else (b"#%d:%d" % (len(str(value)), value) if type(value) is int else _kept(value))
-        for value in values
-    ]
-    return b"[%d:%b" % (len(parts), b"".join(parts))
 
 
 def recalled(answer: bytes) -> Any:

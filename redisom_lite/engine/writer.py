@@ -20,7 +20,7 @@ from typing import Any, Final
 from redisom_lite.engine.declare import declare
 from redisom_lite.engine.policy import warn_of_eviction
 from redisom_lite.engine.scripts import load
-from redisom_lite.engine.step import Applied, Change, Failure, Sending, Step, remembered
+from redisom_lite.engine.step import Applied, Change, Failure, Sending, Step, kept
 from redisom_lite.engine.transport import Transport
 from redisom_lite.engine.upkeep import Upkeep
 from redisom_lite.errors import (
@@ -53,7 +53,7 @@ class Writer:
         self._window = packed(b"%d" % int(max(_REMEMBERED, 4 * timeout) * 1_000_000))
         self._skew = 0
         self._asked = False
-        self._acknowledged: dict[bytes, deque[bytes]] = {}  # packed, by the key of operations
+        self._acknowledged: dict[bytes, deque[bytes]] = {}  # packed, by the base of their tokens
         self._count = count()
         self._process, self._name = 0, b""
         self._upkeep = Upkeep(transport)
@@ -136,7 +136,7 @@ class Writer:
         operation = b"%b%x:" % (self._name, next(self._count))
         stamp = b"%d" % (int(time.time() * 1_000_000) + self._skew)
         answered: list[bytes] = []
-        waiting = self._acknowledged.get(step.operations)
+        waiting = self._acknowledged.get(step.base)
         if waiting and len(waiting) >= _ACKNOWLEDGED_FROM:
             answered = [waiting.popleft() for _ in range(min(len(waiting), _ACKNOWLEDGED_PER_STEP))]
         return Sending(step, stamp, operation, step.args(stamp, operation, self._window, answered))
@@ -164,11 +164,12 @@ class Writer:
         """What a step did; None when nothing was written, or something else is to be settled first."""
         step, code = sending.step, reply[0]
         if code == b"O" and self._asked:
-            waiting = self._acknowledged.get(step.operations)
+            waiting = self._acknowledged.get(step.base)
             if waiting is None:
-                waiting = self._acknowledged[step.operations] = deque(maxlen=_ACKNOWLEDGED)
-            answer = sending.operation + remembered(reply)
-            waiting.append(WORD % (len(answer), answer))
+                waiting = self._acknowledged[step.base] = deque(maxlen=_ACKNOWLEDGED)
+            if (answer := kept(reply)) is not None:
+                token = sending.operation + answer
+                waiting.append(WORD % (len(token), token))
             return step.applied(reply)
         return step.applied(reply) if code == b"F" else None
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from redisom_lite.engine.step import Change, Step, recalled, remembered
+from redisom_lite.engine.step import Change, Step, recalled
 from redisom_lite.schema import mutations
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.mutations import Mutation
@@ -78,7 +78,12 @@ def test_step_without_mutations_names_the_partition_to_sweep() -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", [[b"O"], [b"O", [b"17", 1, [b"x"]]], [b"F", [[1, b"unique", b"f", b"\xff"]]]]
+    ("text", "reply"),
+    [
+        (b"", [b"O"]),
+        (b"[3:=1:O[3:=2:17#1:1[1:=1:x[0:", [b"O", [b"17", 1, [b"x"]], []]),
+        (b"[2:=1:O[2:#2:-1=3:[\xff:", [b"O", [-1, b"[\xff:"]]),
+    ],
 )
-def test_reply_that_was_remembered_is_recalled(reply: list[object]) -> None:
-    assert recalled(remembered(reply)) == reply
+def test_reply_that_was_kept_is_recalled(text: bytes, reply: list[object]) -> None:
+    assert recalled(text) == reply

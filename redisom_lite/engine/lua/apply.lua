@@ -11,8 +11,9 @@
 --   model        keys declaration sweep: see models.lua; `sweep` overdue records are cleaned up in passing
 --   mutation     operation model record ...: put | set | swap | inc | del | life | look, as read below; `record` counts from 1
 --                among the keys of its model
--- reply {'O', results}            every mutation's result (absent: all 1)
---       {'O', results, failures}  mode 'each', some failed
+-- reply {'O'}                     every mutation's result is 1
+--       {'O', results, failures, kept}  else; failures, if any, in mode 'each' only; what stands behind the token (retry.lua), if it
+--                                 stands
 --       {'F', failures}           mode 'all', nothing written; a failure is {position from 1, code, detail...}
 --       {'M', model}              the writer's declaration is not registered (declare.lua), nothing written
 --       {'X', server time in us}  the stamp is too far off to tell a retry by: nothing written
@@ -255,8 +256,9 @@ local function answer()
     -- a step without mutations only sweeps, and says how much
     plain, results = false, { #swept }
   end
-  if #failures > 0 then return { 'O', results, failures } end
-  return plain and { 'O' } or { 'O', results }
+  local failed = #failures > 0
+  if plain and not failed then return { 'O' } end
+  return { 'O', results, failed and failures, false }
 end
 
 local function run()

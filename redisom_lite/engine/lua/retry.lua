@@ -34,9 +34,11 @@ end
 local function answered()
   for _, seen in ipairs(call('ZRANGEBYSCORE', operations, stamp, stamp)) do
     if sub(seen, 1, #operation) == operation then
-      local code = sub(seen, #operation + 1, #operation + 1)
-      if code == '[' then return (unpack_reply(seen, #operation + 1)) end
-      return { code == '' and 'O' or 'A' }
+      local kept = sub(seen, #operation + 1)
+      if kept == '' or kept == '!' then return { kept == '' and 'O' or 'A' } end
+      local reply = unpack_reply(kept, 1)
+      reply[4] = kept
+      return reply
     end
   end
   -- half the window: while a token is young enough to be accepted, a retry of it cannot yet have been forgotten
@@ -54,5 +56,11 @@ local function remember(reply)
   local done = false
   for n = 1, #opened do done = done or opened[n].changed end
   -- a step that only deletes stores its token last; on a full server that alone may be refused, and is not missed
-  if done then redis.pcall('ZADD', operations, stamp, operation .. (reply[2] and pack_reply(reply) or '')) end
+  if not done then return end
+  local kept = ''
+  if reply[2] then
+    kept = '[3:=1:O' .. pack_reply(results) .. pack_reply(failures)
+    reply[4] = kept -- whoever reads the reply acknowledges it so
+  end
+  redis.pcall('ZADD', operations, stamp, operation .. kept)
 end
