@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,6 +63,15 @@ class Server:
         stats: dict[str, Any] = self._redis.info("commandstats")
         calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
         return {name: count for name, count in calls.items() if name not in _OURS}
+
+    @contextlib.contextmanager
+    def still(self) -> Generator[None]:
+        """Leave the resizing of tables to who fills them, or one's would end, and free memory, in another's turn."""
+        self._redis.config_set("activerehashing", "no")
+        try:
+            yield
+        finally:
+            self._redis.config_set("activerehashing", "yes")
 
     def memory(self) -> int:
         """Bytes in use, without clients' buffers."""

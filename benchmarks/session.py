@@ -119,8 +119,11 @@ class Session:
             self._leave_out(len(lines) + len(chunk))
             lines += map(Line.of, chunk)
             first += chunk[: 1000 - len(first)]
-            for name in self._shuffled():
-                grown[name] += self._load_chunk(name, chunk, samples[name])
+            with ExitStack() as stack:
+                for server in {self._servers[name] for name in self.remotes}:
+                    stack.enter_context(server.still())
+                for name in self._shuffled():
+                    grown[name] += self._load_chunk(name, chunk, samples[name])
             self._say(f"loaded {len(lines):,}")
             if len(lines) == stop:
                 self._scale_at(lines, first)
