@@ -1,4 +1,4 @@
-"""The transport over TLS, on uvloop, and with a client of the user's own."""
+"""The transport over TLS, on uvloop, for tasks of any kind, and with a client of the user's own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import warnings
 from collections.abc import Iterator
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import redis.asyncio
 
@@ -18,6 +20,7 @@ from redisom_lite import Database
 from redisom_lite.engine.address import parse
 from redisom_lite.engine.pool import Connections, open_transport
 from redisom_lite.engine.scripts import from_text
+from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import BackendError, DeclarationError, UnavailableError
 from tests import processes
 
@@ -108,6 +111,40 @@ async def test_tls_where_none_is_spoken_is_unavailable(
             await transport.commands([("PING",)])
         assert caught.value.outcome == "none"
         await transport.aclose()
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["quiet", "debug"])
+@pytest.mark.parametrize("kind", ["plain", "of one context", "eager", "written in Python"])
+def test_tasks_of_any_kind_get_their_own_replies(
+    real_url: str, kind: str, debug: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "written in Python":
+        monkeypatch.setattr(asyncio, "Task", asyncio.tasks._PyTask)  # type: ignore[attr-defined] # a debugger's
+        monkeypatch.setattr(asyncio.tasks, "Task", asyncio.Task)
+    eager: Any = getattr(asyncio, "eager_task_factory", None)
+    if kind == "eager" and eager is None:
+        pytest.skip("eager tasks are newer")
+
+    async def one(transport: Transport, number: int) -> None:
+        for n in range(number, number + 5):
+            assert await transport.call(ECHO, [b"k"], [n]) == [b"k", str(n).encode()]
+
+    async def use() -> None:
+        if kind == "eager":
+            asyncio.get_running_loop().set_task_factory(eager)
+        context = copy_context() if kind == "of one context" else None
+        transport = open_transport(parse(real_url))
+        tasks = [asyncio.create_task(one(transport, n * 5), context=context) for n in range(40)]
+        await asyncio.wait_for(asyncio.gather(*tasks), 20)
+        with anyio.move_on_after(0.01) as scope:
+            while True:
+                await one(transport, 3)
+        assert scope.cancelled_caught
+        await one(transport, 4)
+        await transport.aclose()
+
+    with asyncio.Runner(debug=debug) as runner:
+        runner.run(use())
 
 
 @kinds
