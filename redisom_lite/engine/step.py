@@ -145,8 +145,8 @@ def _failure(entry: Sequence[Any]) -> Failure:
 
 
 def recalled(answer: bytes) -> Any:
-    """The reply that apply.lua kept."""
-    return _recall(answer, 0)[0] if answer else [b"O"]
+    """The reply that apply.lua kept so."""
+    return [*_recall(answer, 0)[0], answer] if answer else [b"O"]
 
 
 def _recall(text: bytes, at: int) -> tuple[Any, int]:

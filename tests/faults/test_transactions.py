@@ -15,6 +15,7 @@ from redisom_lite import Database
 from redisom_lite.engine import embedded
 from redisom_lite.engine.address import parse
 from redisom_lite.errors import BackendError, ConflictError, OutOfMemoryError, ReadOnlyError
+from redisom_lite.schema.record import state_of
 from redisom_lite.transaction import Transaction
 from tests import servers
 from tests.faults.proxy import Proxy
@@ -136,19 +137,27 @@ async def test_commit_that_is_cancelled_lands_whole_or_not_at_all(db: Database, 
 # Lost connections.
 
 
+def _version(record: Any) -> int | None:
+    state = state_of(record)
+    assert state is not None
+    return state.version
+
+
+@pytest.mark.parametrize(("model", "field"), [(Account, "balance"), (Contract, "pages")])
 @pytest.mark.parametrize("moment", ["requests", "replies"])
-async def test_connection_lost_around_the_commit_is_resolved(db: Database, socket: str, moment: str) -> None:
+async def test_connection_lost_around_the_commit_is_resolved(
+    db: Database, socket: str, moment: str, model: Any, field: str
+) -> None:
     seen: Counter[str] = Counter()
     async with Proxy(socket) as proxy, Database(proxy.url) as far:
-        await Account(id="a", balance=0).insert()
-        site = Account.objects.site()
+        before: Any = await model(id="a", **{field: 0}).insert()
+        site = model.objects.site()
         for cut in range(0, 1600 if moment == "requests" else 60, 40 if moment == "requests" else 2):
-            before = (await Account.objects.get("a")).balance
             try:
                 async with Transaction_on(far, site) as tx:
-                    account = await tx.get(Account, "a")
-                    account.balance += 1
-                    tx.save(account)
+                    record = await tx.get(model, "a")
+                    setattr(record, field, getattr(record, field) + 1)
+                    tx.save(record)
                     if moment == "requests":
                         proxy.cut_after_requests = cut
                     else:
@@ -157,9 +166,12 @@ async def test_connection_lost_around_the_commit_is_resolved(db: Database, socke
             except BackendError as error:
                 outcome = error.outcome
             proxy.cut_after_requests = proxy.cut_after_replies = None
-            after = (await Account.objects.get("a")).balance
+            after = await model.objects.get("a")
             seen[outcome] += 1
-            assert after - before == {"success": 1, "none": 0}[outcome]
+            assert getattr(after, field) - getattr(before, field) == {"success": 1, "none": 0}[outcome]
+            if outcome == "success":
+                assert _version(record) == _version(after)
+            before = after
     assert seen["success"]
     assert seen["none"] or moment == "replies"
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from redisom_lite.engine.step import Change, Step, recalled
+from redisom_lite.engine.step import Change, Step, kept, recalled
 from redisom_lite.schema import mutations
 from redisom_lite.schema.keyspace import Keyspace
 from redisom_lite.schema.mutations import Mutation
@@ -17,6 +17,8 @@ from tests.unit.models import Product
 SCHEMA = Product.__redisom_schema__
 KEYSPACE = Keyspace(SCHEMA, "")
 OTHER = Keyspace(SCHEMA, "other")
+KEPT = b"[3:=1:O[3:=2:17#1:1[1:=1:x[0:"
+ODD = b"[3:=1:O[2:#2:-1=3:[\xff:[0:"
 
 
 def kinds() -> dict[str, Mutation]:
@@ -81,9 +83,10 @@ def test_step_without_mutations_names_the_partition_to_sweep() -> None:
     ("text", "reply"),
     [
         (b"", [b"O"]),
-        (b"[3:=1:O[3:=2:17#1:1[1:=1:x[0:", [b"O", [b"17", 1, [b"x"]], []]),
-        (b"[2:=1:O[2:#2:-1=3:[\xff:", [b"O", [-1, b"[\xff:"]]),
+        (KEPT, [b"O", [b"17", 1, [b"x"]], [], KEPT]),
+        (ODD, [b"O", [-1, b"[\xff:"], [], ODD]),
     ],
 )
 def test_reply_that_was_kept_is_recalled(text: bytes, reply: list[object]) -> None:
     assert recalled(text) == reply
+    assert kept(reply) == text
