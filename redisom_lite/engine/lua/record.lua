@@ -43,7 +43,8 @@ local function open_record(model, position, writes_whole, names)
   if record then return record end
   local member = ARGV[members_at + slot]
   record = { model = model, position = position, key = KEYS[slot], member = member, fields = {}, read = {}, version = 0,
-    nulls = '', before = '', stored = false, live = false, indexed = false, changed = false }
+    nulls = '', before = '', stored = false, live = false, indexed = false, changed = false,
+    registered = (score_at(model, 'known', model.registry, position) or false) ~= false }
   local memo = false
   if not (writes_whole and none_stored(model)) then
     local stored = call('HMGET', record.key, '_ix', '_null', '_v', unpack(names or EMPTY))
@@ -56,9 +57,6 @@ local function open_record(model, position, writes_whole, names)
       record.version = tonumber(stored[3] or 0)
     end
   end
-  -- who is live and says what its entries are is among the registered, whom only a whole record asks for then
-  record.registered = memo and record.live and not writes_whole
-    or (score_at(model, 'known', model.registry, position) or false) ~= false
   if not record.stored and (record.registered or deadline_of(record)) and memos(model) > 0 then
     memo = call('HGET', model.memo, member)
   end
