@@ -50,12 +50,10 @@ class _Call(asyncio.Future[Any]):
 
     __slots__ = ("_waiter", "deadline", "payload", "replies", "size", "want")
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, payload: bytes, size: int, want: int, deadline: float
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, payload: bytes, want: int, deadline: float) -> None:
         super().__init__(loop=loop)
         self.payload = payload
-        self.size = size
+        self.size = len(payload)
         self.want = want
         self.replies: list[Any] = []
         self.deadline = deadline
@@ -66,16 +64,18 @@ class _Call(asyncio.Future[Any]):
         if context is not None:  # so a task waits
             self._waiter = (fn, context)
 
-    def answer(self, reply: Any) -> None:
-        """Give the reply, and run the task that waits for it now, not in another turn of the event loop.
+    def answer(self, reply: Any, *, at_once: bool = False) -> None:
+        """Give the reply to who still waits; with `at_once` the task runs now, not in another turn of the event loop.
 
-        Only for a callback of the event loop: within a task no other can run.
+        That is for a callback of the event loop: within a task no other can run.
         """
-        if self._waiter is None:
+        if self.done():
+            return
+        waiter = self._waiter if at_once else None
+        if waiter is None:
             self.set_result(reply)
             return
-        resume, context = self._waiter
-        self._waiter = None
+        resume, context = waiter
         self.remove_done_callback(resume)
         self.set_result(reply)
         context.run(resume, self)
@@ -123,19 +123,19 @@ class Wire(asyncio.BufferedProtocol):
 
     def send(self, payload: bytes, want: int, deadline: float) -> asyncio.Future[Any]:
         """Queue packed commands; the future gives their replies, or fails with an error of the library."""
+        call = _Call(self._loop, payload, want, deadline)
         if deadline < self._timer_at:
             self._set_timer(deadline)
         if self._sent or self._waiting or self._paused:
-            call = _Call(self._loop, payload, len(payload), want, deadline)
             self._waiting.append(call)
             if not self._flush_due:
                 self._flush_due = True
                 self._loop.call_soon(self._flush)
             return call
         # a lone caller need not wait for the turn to end
-        call = _Call(self._loop, b"", len(payload), want, deadline)
+        call.payload = b""
         self._sent.append(call)
-        self._unanswered += len(payload)
+        self._unanswered += call.size
         try:
             self._transport.write(payload)
         except Exception as error:  # a transport that vanished under us says so in many ways
@@ -189,15 +189,13 @@ class Wire(asyncio.BufferedProtocol):
             answered.append((call, reply))
 
     def _answer(self, answered: Iterator[tuple[_Call, Any]]) -> None:
-        at_once = asyncio.current_task(self._loop) is None
         try:
-            for call, reply in answered:
-                if not call.done():
-                    (call.answer if at_once else call.set_result)(reply)
+            if asyncio.current_task(self._loop) is None:
+                for call, reply in answered:
+                    call.answer(reply, at_once=True)
         finally:  # a task may end the program
             for call, reply in answered:
-                if not call.done():
-                    call.set_result(reply)
+                call.answer(reply)
 
     def pause_writing(self) -> None:
         self._paused = True
