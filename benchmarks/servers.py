@@ -67,11 +67,16 @@ class Server:
     @contextlib.contextmanager
     def still(self) -> Generator[None]:
         """Leave the resizing of tables to who fills them, or one's would end, and free memory, in another's turn."""
-        self._redis.config_set("activerehashing", "no")
+        before: dict[str, Any] = {}
+        with contextlib.suppress(RedisError):  # a server of someone else's may not let itself be set
+            before = self._redis.config_get("activerehashing")
+            self._redis.config_set("activerehashing", "no")
         try:
             yield
         finally:
-            self._redis.config_set("activerehashing", "yes")
+            with contextlib.suppress(RedisError):
+                for name, value in before.items():
+                    self._redis.config_set(name, value)
 
     def memory(self) -> int:
         """Bytes in use, without clients' buffers."""
