@@ -129,9 +129,8 @@ class Stored(Record):
         self.__pydantic_fields_set__.update(values)
         if state is not None:
             stored = state.row
-            for step, text in zip(steps, texts, strict=True):
-                value = values[step.spec.name]
-                stored[step.spec.position] = text if type(value) is int else step.spec.codec.encode(value)
+            for step in steps:
+                stored[step.spec.position] = step.spec.codec.encode(values[step.spec.name])
             advance(site, state, version)
         return values
 

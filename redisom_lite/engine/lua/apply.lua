@@ -12,8 +12,8 @@
 --   mutation     operation model record ...: put | set | swap | inc | del | life | look, as read below; `record` counts from 1
 --                among the keys of its model
 -- reply {'O'}                     every mutation's result is 1
---       {'O', results, failures, kept}  else; failures, if any, in mode 'each' only; what stands behind the token (retry.lua), if it
---                                 stands
+--       {'O', results, failures, kept}  else; `failures` nil, or in mode 'each' what failed; `kept` as the reply stands behind
+--                                 its token (retry.lua), or nil
 --       {'F', failures}           mode 'all', nothing written; a failure is {position from 1, code, detail...}
 --       {'M', model}              the writer's declaration is not registered (declare.lua), nothing written
 --       {'X', server time in us}  the stamp is too far off to tell a retry by: nothing written

@@ -35,7 +35,8 @@ local function answered()
   for _, seen in ipairs(call('ZRANGEBYSCORE', operations, stamp, stamp)) do
     if sub(seen, 1, #operation) == operation then
       local kept = sub(seen, #operation + 1)
-      if kept == '' or kept == '!' then return { kept == '' and 'O' or 'A' } end
+      if kept == '' then return { 'O' } end
+      if kept == '!' then return { 'A' } end
       local reply = unpack_reply(kept, 1)
       reply[4] = kept
       return reply
