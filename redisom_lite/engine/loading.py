@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any, Final
 
 from redisom_lite.engine.finding import Row
@@ -12,7 +12,7 @@ from redisom_lite.engine.resp import OnEachKey
 from redisom_lite.engine.scripts import load
 from redisom_lite.engine.transport import Transport
 from redisom_lite.errors import RedisomError
-from redisom_lite.plan.planner import LOADED
+from redisom_lite.plan.planner import LOADED, portions
 from redisom_lite.schema.keyspace import Keyspace
 
 FETCHED: Final = 500
@@ -45,8 +45,8 @@ class Loader:
         """As `load`, part by part; the next is under way while this side works on the last."""
         ahead: asyncio.Task[list[Row | None]] | None = None
         try:
-            for first in range(0, len(members), LOADED):
-                part = asyncio.create_task(self._load(keyspace, members[first : first + LOADED]))
+            for names in parts_of(members, portions()):
+                part = asyncio.create_task(self._load(keyspace, names))
                 await asyncio.sleep(0)  # let it be sent
                 last, ahead = ahead, part
                 if last is not None:
@@ -81,6 +81,15 @@ class Loader:
         """Which of these records there are. Redis: EXISTS each."""
         commands = OnEachKey(b"EXISTS", keyspace.record_keys(members))
         return [bool(reply) for reply in unrefused(await self._transport().commands(commands, retry=True))]
+
+
+def parts_of(members: Sequence[bytes], sizes: Iterator[int]) -> Iterator[Sequence[bytes]]:
+    """What to read in one go each."""
+    at = 0
+    while at < len(members):
+        size = next(sizes)
+        yield members[at : at + size]
+        at += size
 
 
 def by_partition(keyspace: Keyspace, members: Sequence[bytes]) -> dict[int, list[bytes]]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from redisom_lite.engine.finding import Decision, KeysNeededError, Reply, Row, added_up
+from redisom_lite.engine.loading import parts_of
 from redisom_lite.engine.node import Arg
 from redisom_lite.engine.reading import Found, Reading
 from redisom_lite.engine.scripts import load
@@ -226,7 +227,7 @@ class Reader(Sorter):
                         )
                         continue
                     fresh = [member for member in reply.members if member not in made]
-                    for part in _parts(fresh, sizes):
+                    for part in parts_of(fresh, sizes):
                         reads.append(asyncio.create_task(self._read(reading, part)))
                         await asyncio.sleep(0)  # let it be sent
                         if len(reads) > 2:
@@ -344,15 +345,6 @@ class Reader(Sorter):
 
 def _itself(row: Row) -> Row:
     return row
-
-
-def _parts(members: list[bytes], sizes: Iterator[int]) -> Iterator[list[bytes]]:
-    """What to read in one go each."""
-    at = 0
-    while at < len(members):
-        size = next(sizes)
-        yield members[at : at + size]
-        at += size
 
 
 def _is_at(spec: FieldSpec, key: bytes, member: bytes, text: bytes | None) -> bool:

@@ -44,9 +44,8 @@ def portions() -> Iterator[int]:
     size = _SOONEST
     while True:
         yield size
-        size = min(
-            LOADED, size + size // 2
-        )  # an object takes longer to make than its row to read, but not twice
+        # an object takes longer to make than its row to read, but not twice
+        size = min(LOADED, size + size // 2)
 
 
 def portion_count(rows: int) -> int:
@@ -61,7 +60,7 @@ def together(limit: int | None) -> int:
 
 _PAGE: Final = 100
 _FEW: Final = 24
-_SOONEST: Final = 100
+_SOONEST: Final = 40
 
 
 class Selection(NamedTuple):

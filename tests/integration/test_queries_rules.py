@@ -291,7 +291,9 @@ async def test_a_page_takes_one_round_trip(db: Database) -> None:
         assert trips.count == 1, trips.names
 
 
-@pytest.mark.parametrize(("count", "expected"), [(24, 1), (25, 2), (100, 2), (101, 3), (250, 3), (600, 5)])
+@pytest.mark.parametrize(
+    ("count", "expected"), [(24, 1), (25, 2), (40, 2), (41, 3), (100, 3), (101, 4), (600, 7)]
+)
 async def test_everything_is_read_in_growing_parts_as_its_plan_says(
     db: Database, count: int, expected: int
 ) -> None:
