@@ -54,6 +54,7 @@ end
 -- version '' or the one the writer read; guard: no words, or what the record must satisfy (else result 0).
 -- swap model record name text | as in set, of which it is one that also requires that the field's text is still this
 -- ('' for none): else result -1, and 0 for a record that is gone.
+local NULLS = { '_null' }
 local function write_fields(model, position, name, text)
   local version, ttl = take(), take()
   local guard_from, guard_to = take_guard()
@@ -61,7 +62,7 @@ local function write_fields(model, position, name, text)
   local fields_from, fields_to = take_words()
   local nulls_from, nulls_to = take_words()
   local from, to = take_words()
-  local record = open_record(model, position, false, name and { name })
+  local record = open_record(model, position, false, name and { '_null', name } or NULLS)
   if not record.live then
     if name or guard_from <= guard_to then return 0 end
     return nil, { 'missing' }
@@ -81,7 +82,7 @@ local function write_fields(model, position, name, text)
     fields[ARGV[n]] = false
     unset[#unset + 1] = ARGV[n]
   end
-  if #unset > 0 or record.nulls ~= '' then set_nulls(record, unset, set) end
+  if #unset > 0 or nulls_of(record) ~= '' then set_nulls(record, unset, set) end
   local result = model.versioned and record.version or 1
   if #set + #unset > 0 then result = next_version(record) end
   if record.indexed then
@@ -117,7 +118,7 @@ function mutate.inc(model, position)
   for n, step in ipairs(steps) do
     local old = field_of(record, step.name)
     if not old then
-      if step.default == '' or find(',' .. record.nulls .. ',', ',' .. step.name .. ',', 1, true) then
+      if step.default == '' or find(',' .. nulls_of(record) .. ',', ',' .. step.name .. ',', 1, true) then
         return nil, { 'none', step.name }
       end
       old = step.default
@@ -129,7 +130,7 @@ function mutate.inc(model, position)
   for n, step in ipairs(steps) do
     record.fields[step.name] = results[n]
     if step.indexed and record.indexed then
-      set_number(record, step.name, score_text(results[n]), step.exact)
+      set_number(record, step.name, score_text(step.kind, results[n]), step.exact)
       names = names or {}
       names[step.name] = true
     end

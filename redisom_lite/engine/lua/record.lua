@@ -5,9 +5,11 @@ local function overdue_of(model)
   if not model.overdue then
     model.overdue, model.late = EMPTY, EMPTY
     if model.ends and model.sweep ~= '0' then
-      local overdue = call('ZRANGEBYSCORE', model.due, '-inf', '(' .. now_text, 'LIMIT', '0', model.sweep)
+      local till = '(' .. now_text
+      local late = call('ZCOUNT', model.due, '-inf', till)
       sizes[model.due] = sizes[model.due] or 1 -- or none: the type is proved
-      if overdue[1] then
+      if late > 0 then
+        local overdue = call('ZRANGEBYSCORE', model.due, '-inf', till, 'LIMIT', '0', model.sweep)
         model.overdue, model.late = overdue, {}
         for n = 1, #overdue do model.late[overdue[n]] = true end
       end
@@ -36,7 +38,7 @@ end
 
 -- What is known of a record: `stored` there is a hash; `live` and not overdue; `indexed` its entries are known, by
 -- `before`, its `_ix` as it was; `index` the same parsed, and as it will be, once something asks for it.
--- `names`: fields whose texts are wanted at once, see `field_of`.
+-- `names`: hash fields whose texts are wanted at once, into `read`: see `field_of`.
 local function open_record(model, position, writes_whole, names)
   local slot = model.first + position
   local record = records[slot]
@@ -47,14 +49,15 @@ local function open_record(model, position, writes_whole, names)
     registered = (score_at(model, 'known', model.registry, position) or false) ~= false }
   local memo = false
   if not (writes_whole and none_stored(model)) then
-    local stored = call('HMGET', record.key, '_ix', '_null', '_v', unpack(names or EMPTY))
-    for n = 4, #stored do record.read[names[n - 3]] = stored[n] end
+    names = names or EMPTY
+    local stored = call('HMGET', record.key, '_ix', unpack(names))
+    for n = 1, #names do record.read[names[n]] = stored[n + 1] end
     memo = stored[1]
     record.stored = memo ~= false or call('EXISTS', record.key) == 1
     record.live = record.stored and not is_overdue(record)
     if record.live then
-      record.nulls = stored[2] or ''
-      record.version = tonumber(stored[3] or 0)
+      record.nulls = false
+      if model.versioned then record.version = tonumber(call('HGET', record.key, '_v') or 0) end
     end
   end
   if not record.stored and (record.registered or deadline_of(record)) and memos(model) > 0 then
@@ -135,16 +138,24 @@ local function set_deadline(record, deadline)
   zset(record.model.due)[record.member] = record.deadline_text
 end
 
--- `_null` is a comma list of the fields whose value is None.
+-- `_null` is a comma list of the fields whose value is None; asked for once something needs it.
+local function nulls_of(record)
+  if not record.nulls then
+    local text = record.read._null
+    if text == nil then text = call('HGET', record.key, '_null') end
+    record.nulls = text or ''
+  end
+  return record.nulls
+end
 local function set_nulls(record, added, removed)
-  local nulls, list = {}, {}
-  for name in string.gmatch(record.nulls, '[^,]+') do nulls[name] = true end
+  local before, nulls, list = nulls_of(record), {}, {}
+  for name in string.gmatch(before, '[^,]+') do nulls[name] = true end
   for n = 1, #removed do nulls[removed[n]] = nil end
   for n = 1, #added do nulls[added[n]] = true end
   for name in pairs(nulls) do list[#list + 1] = name end
   table.sort(list)
   local text = concat(list, ',')
-  if text ~= record.nulls then record.fields._null = text ~= '' and text or false end
+  if text ~= before then record.fields._null = text ~= '' and text or false end
   record.nulls = text
 end
 

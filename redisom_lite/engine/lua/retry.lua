@@ -32,7 +32,9 @@ local function unpack_reply(text, pos)
   return kind == '#' and tonumber(value) or value, last + tonumber(size) + 1
 end
 local function answered()
-  for _, seen in ipairs(call('ZRANGEBYSCORE', operations, stamp, stamp)) do
+  local tokens = call('ZCOUNT', operations, stamp, stamp) > 0 and call('ZRANGEBYSCORE', operations, stamp, stamp) or EMPTY
+  for n = 1, #tokens do
+    local seen = tokens[n]
     if sub(seen, 1, #operation) == operation then
       local kept = sub(seen, #operation + 1)
       if kept == '' then return { 'O' } end

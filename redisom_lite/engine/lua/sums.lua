@@ -52,7 +52,8 @@ local function add(kind, old, delta, bounds)
   local gives_back = double ~= math.huge and double ~= -math.huge and library().decimal_form(shortest(double)) == form
   return text, gives_back and '' or form
 end
-local function score_text(text)
+local function score_text(kind, text)
+  if kind == 'i' and #text <= 15 then return text end
   local double = tonumber(text)
   if not double then return text end -- a float's infinity
   if double == math.huge then return 'inf' end
