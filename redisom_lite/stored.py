@@ -20,7 +20,7 @@ from redisom_lite.manager import manager_of
 from redisom_lite.saving import advance, insert_mutation, key_changed, save_mutation, written
 from redisom_lite.schema import lifetime as lifetimes, mutations
 from redisom_lite.schema.lifetime import Lifetime
-from redisom_lite.schema.model_schema import FieldSpec
+from redisom_lite.schema.model_schema import FieldSpec, Kind
 from redisom_lite.schema.record import Record, set_state, state_of
 from redisom_lite.site import Site
 
@@ -111,7 +111,7 @@ class Stored(Record):
 
         `deltas` are int, float or Decimal by the field's type; a result outside `ge`, `gt`, `le`, `lt` or the field's
         own bounds is refused with `ConstraintError`, and nothing is changed. Decimals and integers are exact at any
-        length. `None` cannot be incremented.
+        length. `None` cannot be incremented, nor can the key; a unique value that another record has is `UniqueError`.
         """
         site = _site(self)
         limits = [(b"ge", ge), (b"gt", gt), (b"le", le), (b"lt", lt)]
@@ -212,6 +212,8 @@ def _number_of(model: type[Record], name: str) -> _Number:
     spec = model.__redisom_schema__.by_name.get(name)
     if spec is None:
         raise QueryError(f"{model.__name__} has no field {name!r}: name one of its fields")
+    if spec.kind is Kind.KEY:
+        raise QueryError(f"{spec} is the key, which stays: delete the record, and insert a new one")
     form = _FORMS.get(spec.codec.form)
     if form is None:
         raise QueryError(f"{spec} is no int, float or Decimal: update() it instead")

@@ -192,6 +192,7 @@ _REFUSALS: Final = {
     "bound": "would leave its bounds: nothing was changed",
     "nan": "would become NaN: nothing was changed",
     "number": "holds text that is not a number: repair the record",
+    "long": "would have more than 256 digits, which no index finds: nothing was changed",
     "wide": "would need more than 4300 digits: nothing was changed",
 }
 

@@ -203,13 +203,16 @@ def increase(
     return Mutation(b"inc", member, Words(words, pieces))
 
 
+_INDEXES: Final = {Kind.NUMBER: b"z", Kind.TAG: b"t", Kind.UNIQUE: b"u"}
+
+
 @lru_cache(maxsize=256)
 def _addition(
     spec: FieldSpec, kind: bytes, default: bytes, bounds: tuple[tuple[bytes, bytes], ...]
 ) -> tuple[int, bytes]:
     """How many words an addition has, and the words themselves with a slot for the amount."""
     limits = [part for bound in bounds for part in bound]
-    before = slotted(spec.word, kind, b"1" if spec.kind is Kind.NUMBER else b"0")
+    before = slotted(spec.word, kind, _INDEXES.get(spec.kind, b""))
     return 6 + len(limits), before + packed(default, b"%d" % len(bounds), *limits)
 
 

@@ -66,6 +66,19 @@ class Part(Model):
     size: Range[int | None] = Field(default=None)
 
 
+class Room(Model):
+    meta = Meta(indexes=[Composite("floor", "size")])
+
+    number: Key[int]
+    floor: Tag[int | None] = Field(default=0)
+    size: Range[int | None] = Field(default=1)
+    area: Range[Decimal] = Field(default=Decimal(1))
+    door: Unique[int | None] = Field(default=None)
+    height: Range[int | None] = Field(default=3)
+    beds: int | None = 0
+    note: str | None = None
+
+
 class Color(Enum):
     RED = "red"
     BLUE = "blue"
@@ -131,7 +144,7 @@ class Checked(Model):
         return name.lower()
 
 
-MODELS: tuple[Any, ...] = (Product, Session, Doc, Part, Everything, Frozen, Checked)
+MODELS: tuple[Any, ...] = (Product, Session, Doc, Part, Room, Everything, Frozen, Checked)
 
 
 @asynccontextmanager

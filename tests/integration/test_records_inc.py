@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from redisom_lite import Database
-from redisom_lite.errors import ConstraintError, NotFoundError, QueryError
-from tests.integration.record_models import Doc, Everything, Product, Session, opened, stored
+from redisom_lite.errors import ConstraintError, NotFoundError, QueryError, UniqueError
+from tests.integration.record_models import Doc, Everything, Product, Room, Session, opened, stored
 
 
 @pytest.fixture
@@ -118,6 +118,37 @@ async def test_inc_refuses_what_is_no_number(db: Database) -> None:
         with pytest.raises(QueryError, match="Product"):
             await product.inc(**arguments)
     assert await Product.objects.get("a") == product
+
+
+async def test_inc_of_a_tag_and_of_a_unique_value_moves_their_entries(db: Database) -> None:
+    room, other = (
+        await Room.objects.create(number=1, size=5, door=8),
+        await Room.objects.create(number=2, door=9),
+    )
+    assert await room.inc(floor=-3) == {"floor": -3}
+    assert await room.inc(door=3, size=1) == {"door": 11, "size": 6}
+    assert [one.number for one in await Room.objects.find(Room.floor == -3, Room.size > 5)] == [1]
+    assert [one.number for one in await Room.objects.find(Room.floor == 0)] == [2]
+    assert (await Room.objects.find(Room.door == 11).one()).number == 1
+    await other.inc(door=-1)  # 8 is free again
+    with pytest.raises(UniqueError, match=r"Room\.door"):
+        await other.inc(door=3)
+    assert await Room.objects.get(2) == other
+
+
+async def test_inc_of_a_tag_to_more_digits_than_an_index_holds_is_refused(db: Database) -> None:
+    room = await Room.objects.create(number=1, floor=10**256 - 1, door=10**256 - 1)
+    for name in ("floor", "door"):
+        with pytest.raises(ConstraintError, match=rf"Room\.{name} would have more than 256 digits"):
+            await room.inc(**{name: 1})
+    assert await Room.objects.get(1) == room
+    assert (await room.inc(floor=-1, door=-1)) == {"floor": 10**256 - 2, "door": 10**256 - 2}
+
+
+async def test_inc_of_the_key_is_refused(db: Database) -> None:
+    room = await Room.objects.create(number=1)
+    with pytest.raises(QueryError, match=r"Room\.number is the key"):
+        await room.inc(number=1)
 
 
 async def test_inc_of_text_that_is_no_number_names_the_field(db: Database) -> None:

@@ -25,7 +25,8 @@
 --
 -- For speed, as a command from Lua takes longer than anything else here: what a step reads of the registry it reads at
 -- once, and of deadlines only if a model has any; entries are gathered by key, so that each key is written once; a record
--- of which nothing was stored has nothing to compare with (`put_new`). Parts that few steps need are made when one does
+-- of which nothing was stored has nothing to compare with; a step of one mutation is not written down first, if it is of
+-- those that `alone.lua` knows. Parts that few steps need are made when one does
 -- (`library`).
 --@function
 
@@ -34,15 +35,15 @@ local find, sub, format, concat = string.find, string.sub, string.format, table.
 
 -- What a call works on, made anew for each: functions outlive the call.
 local KEYS, ARGV, at
-local clock, now, now_text  -- the server's time in us and in ms
+local clock, now            -- the server's time in us and in ms
 local stamp, operation, window, all, alone
 local acknowledged_from, acknowledged_to
 local models, members_at, operations
 -- What the step will do, by key: the last word on a member wins.
-local sorted, sets, hashes = nil, {}, {} -- key -> member -> score|false, true|false, value|false
-local sizes, listings = nil, {} -- key -> entries before the step; tag key -> {:v: key, token, text}
-local records, opened, owners -- by KEYS position; in order; by model base and member
-local swept, added = {}, nil -- overdue records, in order; the one record of which there was nothing yet
+local sorted, sets, hashes = {}, {}, {} -- key -> member -> score|false, true|false, value|false
+local sizes, listings = {}, {} -- key -> entries before the step; tag key -> {:v: key, token, text}
+local records, opened, owners = {}, {}, nil -- by KEYS position; in order; by model base and member
+local swept = {}            -- overdue records, in order
 local mending               -- whether the listings of tags cannot be trusted
 local guarded_from, guarded_to, guards = 1, 0, {} -- where the last guard stands; parsed, by where they stand
 local claims, current = {}, 0 -- unique values wanted, judged at the end; the mutation at work
@@ -114,8 +115,10 @@ end
 local cleared = false
 local function clear()
   cleared = true
-  KEYS, ARGV, models, owners, added = nil, nil, nil, nil, nil
-  sorted, sizes, records, opened, results = {}, {}, {}, {}, {}
+  KEYS, ARGV, models, owners, results = nil, nil, nil, nil, {}
+  if next(sorted) then sorted = {} end
+  if next(sizes) then sizes = {} end
+  if opened[1] then records, opened = {}, {} end
   if next(sets) then sets, listings = {}, {} end
   if next(hashes) then hashes = {} end
   if next(guards) then guards = {} end
@@ -131,8 +134,7 @@ local function begin(keys, args)
   KEYS, ARGV, at = keys, args, 4
   local time = call('TIME')
   clock = time[1] * 1000000 + time[2]
-  now_text = time[1] .. sub('00000' .. time[2], -6, -4) -- the second word has no zeros before it
-  now = tonumber(now_text)
+  now = (clock - clock % 1000) / 1000
   stamp, operation, window = args[1], args[2], count_of(args[3])
   all, alone = args[4] ~= 'each', args[4] == 'one'
   acknowledged_from, acknowledged_to = take_words()
@@ -250,6 +252,7 @@ local function watch_caches()
 end
 
 --@include writing.lua
+--@include alone.lua
 
 local function answer()
   if #results == 0 then
@@ -264,6 +267,13 @@ end
 local function run()
   local refusal = stamp ~= '' and answered() or undeclared()
   if refusal then return refusal end
+  local done, failed = done_alone()
+  if failed then return failed end
+  if done then
+    local reply = answer()
+    remember(reply, true)
+    return reply
+  end
   decide()
   for n = 1, #claims do judge_claim(claims[n]) end
   if refused[1] then return { 'F', refused } end
@@ -272,11 +282,11 @@ local function run()
     if models[n].ends then sweep(models[n]) end
   end
   local drop_watches = watch_caches()
-  local failure = write()
-  if failure then return failure end
+  write()
   if drop_watches then drop_watches() end
-  local reply = answer()
-  remember(reply)
+  local reply, stored = answer(), false
+  for n = 1, #opened do stored = stored or opened[n].changed end
+  remember(reply, stored)
   return reply
 end
 local function main(keys, args)

@@ -113,16 +113,19 @@ end
 --   z name score | x name score exact | l name text | = name token | t name n (token text)... | 0 name
 -- `=` is a tag whose only token is its text
 -- and claims those of unique fields: name token.
+-- Nil, or why the record cannot have this unique value; a step of all or nothing tells at its end.
+local function claim(record, name, token)
+  if all then
+    claims[#claims + 1] = { record = record, name = name, token = token, position = current }
+    return nil
+  end
+  local owner = owner_of(record.model.base .. ':u:' .. name, token)
+  if owner and owner ~= record.member and owner_lives(record.model, owner) then return { 'unique', name, owner, token } end
+end
 local function claim_conflict(record, from, to)
-  local model = record.model
   for n = from, to, 2 do
-    local name, token = ARGV[n], ARGV[n + 1]
-    if all then
-      claims[#claims + 1] = { record = record, name = name, token = token, position = current }
-    else
-      local owner = owner_of(model.base .. ':u:' .. name, token)
-      if owner and owner ~= record.member and owner_lives(model, owner) then return { 'unique', name, owner, token } end
-    end
+    local conflict = claim(record, ARGV[n], ARGV[n + 1])
+    if conflict then return conflict end
   end
 end
 local NONE = { '%' }
@@ -176,38 +179,39 @@ local function apply_items(record, claims_from, claims_to, from, to, numbers_onl
   if before then recompose(record, before, names) end
 end
 
--- The entries of a record of which nothing is stored and no entry is left: nothing to compare with.
-local function put_new(record, claims_from, claims_to, from, to)
-  local model, member, pos = record.model, record.member, from
-  local scores, tags = {}, {}
-  for n = claims_from, claims_to, 2 do hash(model.base .. ':u:' .. ARGV[n])[ARGV[n + 1]] = member end
+-- The entries of a record of which nothing is stored and no entry is left, each given to one of `to_do`:
+--   score(key, member, score) | tag(model, name, token, text, member) | field(key, name, text)
+-- Returns whether a number is inexact.
+local function each_new_entry(model, member, claims_from, claims_to, from, to, to_do)
+  local score_to, tag_to, field_to = to_do.score, to_do.tag, to_do.field
+  local scores, tags, inexact, pos = {}, {}, false, from
+  for n = claims_from, claims_to, 2 do field_to(model.base .. ':u:' .. ARGV[n], ARGV[n + 1], member) end
   while pos <= to do
     local kind, name = ARGV[pos], ARGV[pos + 1]
     if kind == 'z' or kind == 'x' then
       local score = ARGV[pos + 2]
-      zset(number_key(model, name))[member] = score
+      score_to(number_key(model, name), member, score)
       scores[name] = score
       if kind == 'x' then
-        has_from_now(model, 'inexact')
-        hash(model.base .. ':x:' .. name)[member] = ARGV[pos + 3]
-        pos = pos + 1
+        field_to(model.base .. ':x:' .. name, member, ARGV[pos + 3])
+        inexact, pos = true, pos + 1
       end
       pos = pos + 3
     elseif kind == '=' then
       local token = ARGV[pos + 2]
-      tag_set(model, name, token, token)[member] = true
+      tag_to(model, name, token, token, member)
       tags[name] = token
       pos = pos + 3
     elseif kind == 't' then
       local last = pos + 1 + 2 * count_of(ARGV[pos + 2])
-      for t = pos + 3, last, 2 do tag_set(model, name, ARGV[t], ARGV[t + 1])[member] = true end
+      for t = pos + 3, last, 2 do tag_to(model, name, ARGV[t], ARGV[t + 1], member) end
       tags[name] = pos
       pos = last + 2
     elseif kind == 'l' then
-      zset(number_key(model, name))[ARGV[pos + 2] .. '\0\0' .. member] = '0'
+      score_to(number_key(model, name), ARGV[pos + 2] .. '\0\0' .. member, '0')
       pos = pos + 3
     else
-      tag_set(model, name, '%', '')[member] = true
+      tag_to(model, name, '%', '', member)
       scores[name], tags[name] = false, '%'
       pos = pos + 2
     end
@@ -216,12 +220,19 @@ local function put_new(record, claims_from, claims_to, from, to)
     local composite = model.composites[c]
     local score, tag = scores[composite.range], tags[composite.tag] -- a token, or where several stand
     if score and type(tag) == 'string' then
-      zset(composite.stem .. tag)[member] = score
+      score_to(composite.stem .. tag, member, score)
     elseif score then
-      for t = tag + 3, tag + 1 + 2 * count_of(ARGV[tag + 2]), 2 do zset(composite.stem .. ARGV[t])[member] = score end
+      for t = tag + 3, tag + 1 + 2 * count_of(ARGV[tag + 2]), 2 do score_to(composite.stem .. ARGV[t], member, score) end
     end
   end
+  return inexact
 end
+-- Written down, for the end of the step.
+local note = {
+  score = function(key, member, score) zset(key)[member] = score end,
+  tag = function(model, name, token, text, member) tag_set(model, name, token, text)[member] = true end,
+  field = function(key, name, text) hash(key)[name] = text end,
+}
 
 -- Entries of fields that a whole record, as these items say, does not have.
 local function drop_others(record, claims_from, claims_to, from, to)

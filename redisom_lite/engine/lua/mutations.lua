@@ -22,8 +22,7 @@ function mutate.put(model, position)
   record.fields, record.fields_from, record.fields_to, record.nulls = {}, fields_from, fields_to, nulls
   local version = next_version(record)
   if not (record.indexed or record.registered or record.changed or record.stored) then
-    added = record
-    put_new(record, claims_from, claims_to, from, to)
+    if each_new_entry(model, record.member, claims_from, claims_to, from, to, note) then has_from_now(model, 'inexact') end
   else
     if record.before ~= text then drop_others(record, claims_from, claims_to, from, to) end
     apply_items(record, claims_from, claims_to, from, to, record.before == text)
@@ -97,13 +96,15 @@ end
 mutate.set = write_fields
 function mutate.swap(model, position) return write_fields(model, position, take(), take()) end
 
--- inc model record version ttl | n (name kind indexed delta default | n (op bound)...)...
--- kind i (int), d (Decimal), f (float); default: the text that stands in for an absent field, '' for None.
+-- inc model record version ttl | n (name kind index delta default | n (op bound)...)...
+-- kind i (int), d (Decimal), f (float); index: z a number, t a tag, u a unique value, '' none; default: the text that stands
+-- in for an absent field, '' for None.
+local LONGEST_TOKEN = 256 -- of a longer text it is a digest
 function mutate.inc(model, position)
   local version, ttl = take(), take()
   local steps, fields = {}, {}
   for n = 1, take_number() do
-    local step = { name = take(), kind = take(), indexed = take() == '1', delta = take(), default = take(), exact = '' }
+    local step = { name = take(), kind = take(), index = take(), delta = take(), default = take(), exact = '' }
     step.bounds = EMPTY
     for b = 1, take_number() do
       if b == 1 then step.bounds = {} end
@@ -114,7 +115,7 @@ function mutate.inc(model, position)
   local record = open_record(model, position, false, fields)
   if not record.live then return nil, { 'missing' } end
   if version ~= '' and tonumber(version) ~= record.version then return nil, { 'version' } end
-  local results, names = {}, nil
+  local results, names = {}, {}
   for n, step in ipairs(steps) do
     local old = field_of(record, step.name)
     if not old then
@@ -125,17 +126,25 @@ function mutate.inc(model, position)
     end
     results[n], step.exact = add(step.kind, old, step.delta, step.bounds)
     if not results[n] then return nil, { step.exact, step.name } end
+    if (step.index == 't' or step.index == 'u') and #results[n] > LONGEST_TOKEN then return nil, { 'long', step.name } end
+    local conflict = step.index == 'u' and claim(record, step.name, results[n])
+    if conflict then return nil, conflict end
+    names[step.name] = true
   end
   if ttl ~= '' then apply_lifetime(record, ttl) end
+  local before = record.indexed and joins(model, names) and composite_tokens(record)
   for n, step in ipairs(steps) do
-    record.fields[step.name] = results[n]
-    if step.indexed and record.indexed then
-      set_number(record, step.name, score_text(step.kind, results[n]), step.exact)
-      names = names or {}
-      names[step.name] = true
+    local text = results[n]
+    record.fields[step.name] = text
+    if record.indexed then
+      if step.index == 'z' then
+        set_number(record, step.name, score_text(step.kind, text), step.exact)
+      elseif step.index ~= '' then
+        reindex_only(record, step.index, step.name, { text }, { text })
+      end
     end
   end
-  if names and joins(model, names) then recompose(record, composite_tokens(record), names) end
+  if before then recompose(record, before, names) end
   results[#results + 1] = next_version(record)
   if record.indexed then finish(record) end
   record.changed = true

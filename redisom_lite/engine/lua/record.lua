@@ -5,7 +5,7 @@ local function overdue_of(model)
   if not model.overdue then
     model.overdue, model.late = EMPTY, EMPTY
     if model.ends and model.sweep ~= '0' then
-      local till = '(' .. now_text
+      local till = '(' .. format('%d', now)
       local late = call('ZCOUNT', model.due, '-inf', till)
       sizes[model.due] = sizes[model.due] or 1 -- or none: the type is proved
       if late > 0 then

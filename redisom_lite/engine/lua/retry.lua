@@ -2,24 +2,41 @@
 --
 -- Behind the operation's id stands its answer: nothing for {'O'}, `!` for {'A'} (see recall.lua), else lists `[`, texts `=`
 -- and integers `#`, each with its length.
-local SIZES = {} -- small numbers as text, which take a while to make
-for n = 0, 32 do SIZES[n] = format('%d:', n) end
-local function sized(kind, size) return kind .. (SIZES[size] or format('%d:', size)) end
-local function pack_reply(value)
-  if value == 1 then return '#1:1' end
-  if type(value) == 'number' then
-    value = format('%d', value)
-    return sized('#', #value) .. value
+local function openings(form) -- `[2:` and the like: to make these words takes a while, so short ones are remembered
+  local function open(known, size)
+    local word = format(form, size)
+    if size <= 32 then known[size] = word end
+    return word
   end
-  if type(value) == 'string' then return sized('=', #value) .. value end
-  local text = sized('[', #value)
-  if #value < 8 then
-    for n = 1, #value do text = text .. pack_reply(value[n]) end
-    return text
+  return setmetatable({}, { __index = open })
+end
+local lists, texts, integers = openings('[%d:'), openings('=%d:'), openings('#%d:')
+local pieces, count = {}, 0
+local function add_piece(piece)
+  count = count + 1
+  pieces[count] = piece
+end
+local function pack(value)
+  if value == 1 then return add_piece('#1:1') end
+  local kind = type(value)
+  if kind == 'table' then
+    add_piece(lists[#value])
+    for n = 1, #value do pack(value[n]) end
+    return
   end
-  local parts = { text }
-  for n = 1, #value do parts[n + 1] = pack_reply(value[n]) end
-  return concat(parts)
+  if kind == 'number' then value = format('%d', value) end
+  add_piece((kind == 'number' and integers or texts)[#value])
+  add_piece(value)
+end
+-- The reply {'O', results, failures} as it is kept.
+local function pack_reply()
+  count = 0
+  add_piece('[3:=1:O')
+  pack(results)
+  pack(failures)
+  local text = concat(pieces, '', 1, count)
+  if count > 32 then pieces = {} end
+  return text
 end
 local function unpack_reply(text, pos)
   local _, last, kind, size = find(text, '^(.)(%d+):', pos)
@@ -48,7 +65,8 @@ local function answered()
   if math.abs(clock - tonumber(stamp)) > window / 2 then return { 'X', clock } end
 end
 
-local function remember(reply)
+-- `stored`: whether the step has stored anything.
+local function remember(reply, stored)
   if acknowledged_from <= acknowledged_to then
     call('ZREM', operations, unpack(ARGV, acknowledged_from, acknowledged_to))
   end
@@ -56,13 +74,11 @@ local function remember(reply)
   if clock % 16 == 0 then -- now and then is soon enough
     call('ZREMRANGEBYSCORE', operations, '-inf', '(' .. format('%d', clock - window))
   end
-  local done = false
-  for n = 1, #opened do done = done or opened[n].changed end
   -- a step that only deletes stores its token last; on a full server that alone may be refused, and is not missed
-  if not done then return end
+  if not stored then return end
   local kept = ''
   if reply[2] then
-    kept = '[3:=1:O' .. pack_reply(results) .. pack_reply(failures)
+    kept = pack_reply()
     reply[4] = kept -- whoever reads the reply acknowledges it so
   end
   redis.pcall('ZADD', operations, stamp, operation .. kept)

@@ -169,36 +169,8 @@ local function prove(stores)
   return first
 end
 
--- A step that only adds one record asks no key: if one turns out to be of another type, what has been added is taken back.
-local function only_adds()
-  return added and #opened == 1 and #results == 1 and not swept[1] and not parts_of(added)[1]
-end
-local function ask_listings()
-  local keys = {}
-  for key in pairs(sets) do keys[#keys + 1] = key end
-  local there = keys[1] and #keys < 4000 and call('EXISTS', unpack(keys)) == #keys
-  for n = 1, #keys do if there then sizes[keys[n]] = 1 else size_of(keys[n], 'SCARD') end end
-end
-local function add()
-  write_records()
-  write_indexes()
-end
-local function take_back()
-  for key, changes in pairs(sorted) do for member in pairs(changes) do redis.pcall('ZREM', key, member) end end
-  for key, changes in pairs(sets) do for member in pairs(changes) do redis.pcall('SREM', key, member) end end
-  for key, changes in pairs(hashes) do for field in pairs(changes) do redis.pcall('HDEL', key, field) end end
-  redis.pcall('DEL', added.key)
-end
-
--- Nil, or why nothing was written.
+-- Nothing from here on can fail.
 local function write()
-  if only_adds() then
-    ask_listings()
-    local done, failure = pcall(add)
-    if done then return end
-    take_back()
-    return redis.error_reply(tostring(failure))
-  end
   local first = prove(#opened == 1 and next(opened[1].fields) ~= nil)
   if first then write_sorted(first, sorted[first]) end
   write_records()
