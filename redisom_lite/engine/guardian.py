@@ -17,10 +17,10 @@ Rules:
   server. The kernel frees it when both are gone: a lock is never stale, and no server opens files that
   another still writes.
 - The server ends with its guardian, even if that is killed (Linux only).
-- A user counts from the reply on. The door closes before the server is told to stop; whoever connected and
-  got no reply has not joined, and tries again until the lock is free.
+- A user counts from the reply on, which comes when the server has answered. The door closes before the server
+  is told to stop; whoever connected and got no reply has not joined, and tries again until the lock is free.
 
-What it says to a user, one line each, fields separated by tabs: `wait` (still starting, once a second),
+What it says to a user, one line each, fields separated by tabs: `wait` (no answer yet, once a second),
 `ready SOCKET NAME VERSION`, `busy` (another guardian has the folder), `error TEXT`, and `bye PID` (the
 guardian's own) to the last user, when the server is gone. A user says nothing and leaves by closing.
 """
@@ -155,6 +155,7 @@ def _serve(server: int, home: str, lock: int | None, first: int, wake: int) -> l
     from socket import AF_UNIX, socket  # slow to import: the server boots meanwhile
 
     users = {socket(fileno=first)}
+    waiting = set(users)  # those without a reply yet
     left: list[socket] = []
     ready = ""
     started = said = time.monotonic()
@@ -166,30 +167,34 @@ def _serve(server: int, home: str, lock: int | None, first: int, wake: int) -> l
             os.pwrite(lock, f"{home}/door\n".encode(), 0)
         while users and _runs(server):
             watched: list[socket | int] = [door, wake, *users]
-            readable, _, _ = select.select(watched, [], [], None if ready else 0.001)
+            readable, _, _ = select.select(watched, [], [], 0.001 if waiting else None)
             _drain(wake)
             left = [user for user in users if user in readable]  # users never speak: this is their end
             users.difference_update(left)
+            waiting.difference_update(left)
             if door in readable:
                 user, _ = door.accept()
                 users.add(user)
-                if ready and _runs(server):
-                    _say(user, ready)
+                waiting.add(user)
             if users:
                 for user in left:
                     user.close()
-            if ready:
+            if not waiting:
                 continue
+            # Asked for each who joins: a killed server accepts connections for as long as its threads end.
             now = time.monotonic()
             answer = _ask(f"{home}/redis.sock")
-            if answer is None and now - started > FIRST_ANSWER:
+            ready = answer or ready
+            if ready and answer is not None:
+                for user in waiting:
+                    _say(user, ready)
+                waiting.clear()
+            elif not ready and answer is None and now - started > FIRST_ANSWER:
                 break
-            if answer:
-                ready = answer
-            if answer or now - said > 1:
+            elif now - said > 1:
                 said = now
-                for user in users:
-                    _say(user, answer or "wait")
+                for user in waiting:
+                    _say(user, "wait")
     if not ready:
         for user in users:
             _say(user, f"error\t{_last_words(home)}")
@@ -197,7 +202,7 @@ def _serve(server: int, home: str, lock: int | None, first: int, wake: int) -> l
 
 
 def _ask(path: str) -> str | None:
-    """Ask the server who it is: the `ready` line, "" while it loads its data, None while nobody answers."""
+    """Ask the server who it is: the `ready` line, "" if it refuses (it loads its data), None if nobody answers."""
     from socket import AF_UNIX, socket
 
     with socket(AF_UNIX) as conn:
@@ -206,10 +211,11 @@ def _ask(path: str) -> str | None:
             conn.connect(path)
             conn.sendall(b"PING\r\nINFO server\r\n")
             with conn.makefile("rb") as replies:
-                if replies.readline() != b"+PONG\r\n":
-                    return ""
+                head = replies.readline()
+                if head != b"+PONG\r\n":
+                    return "" if head else None
                 text = replies.read(int(replies.readline()[1:])).decode()
-        except OSError:
+        except (OSError, ValueError):  # a server that ends may do so between two lines
             return None
     facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     name = "valkey" if "valkey_version" in facts else "redis"

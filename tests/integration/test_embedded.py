@@ -288,6 +288,42 @@ def test_folder_is_served_again_after_everything_was_killed(
         assert command(server.socket, "GET a") == "kept"
 
 
+def test_who_joins_waits_until_the_server_answers(program: Callable[..., Program], tmp_path: Path) -> None:
+    other = program(tmp_path)
+    os.kill(other.server_pid, signal.SIGSTOP)
+    with ThreadPoolExecutor() as pool:
+        joining = pool.submit(embedded.start, tmp_path)
+        time.sleep(1.5)  # the guardian asks in vain at least once
+        assert not joining.done()
+        os.kill(other.server_pid, signal.SIGCONT)
+        with joining.result(10) as server:
+            assert pid_of(server.socket) == other.server_pid
+
+
+def test_who_joins_a_server_that_never_answers_again_gets_the_next(
+    program: Callable[..., Program], tmp_path: Path
+) -> None:
+    other = program(tmp_path)
+    command(other.socket, "CONFIG SET appendfsync always")
+    command(other.socket, "SET a kept")
+    os.kill(other.server_pid, signal.SIGSTOP)
+    with ThreadPoolExecutor() as pool:
+        joining = pool.submit(embedded.start, tmp_path)
+        time.sleep(0.2)
+        os.kill(other.server_pid, signal.SIGKILL)
+        with joining.result(10) as server:
+            assert pid_of(server.socket) != other.server_pid
+            assert command(server.socket, "GET a") == "kept"
+
+
+def test_who_joins_a_server_that_refuses_is_let_in(program: Callable[..., Program], tmp_path: Path) -> None:
+    other = program(tmp_path)
+    command(other.socket, "CONFIG SET requirepass secret")
+    with embedded.start(tmp_path) as server:
+        assert server.socket == other.socket
+        assert command(server.socket, "PING").startswith("-NOAUTH")
+
+
 def test_folder_opened_by_many_at_once_has_one_server(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
         servers = list(pool.map(lambda _: embedded.start(tmp_path), range(16)))
