@@ -25,7 +25,7 @@ from redisom_lite.engine.store import Store, store_of
 from redisom_lite.errors import AlreadyExistsError, DeclarationError, QueryError, RedisomError
 from redisom_lite.plan.expression import Condition, NumberRange, Term
 from redisom_lite.plan.planner import Selection
-from redisom_lite.query import Query, Source, check_condition
+from redisom_lite.query import Query, check_condition
 from redisom_lite.reindexing import reindex
 from redisom_lite.saving import insert_mutation, written
 from redisom_lite.scanning import MOST, Scan
@@ -208,7 +208,7 @@ class Manager(Objects, Generic[M]):
         schema = self.model.__redisom_schema__
         deadline, ms = deadline_of(schema), milliseconds(within, "expiring(within=...)")
         soon = NumberRange(deadline, None, Score(b"+%d" % ms, float(ms), None, ms))
-        return Query(Source(self.model, self), Selection(schema, (soon,), (Term(deadline),)))
+        return Query(self, Selection(schema, (soon,), (Term(deadline),)))
 
     # Upkeep.
 
@@ -243,7 +243,7 @@ class Manager(Objects, Generic[M]):
         schema = self.model.__redisom_schema__
         for condition in where:
             check_condition(schema, condition)
-        return Query(Source(self.model, self), Selection(schema, where))
+        return Query(self, Selection(schema, where))
 
     def scan(self, test: Callable[[M], object], *, most: int = MOST) -> Scan[M]:
         """`find().scan(...)`: the records that pass a test in Python. Bounded by `most`, and warned about."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from redisom_lite import aggregates, rewriting, scanning, tagging
@@ -32,6 +32,7 @@ from redisom_lite.site import Site
 
 V = TypeVar("V")
 M = TypeVar("M", bound=Record)
+M_co = TypeVar("M_co", bound=Record, covariant=True)
 
 _Read: TypeAlias = tuple[bytes, Row]
 """The key of a record, and the row to make it of."""
@@ -39,18 +40,13 @@ _Read: TypeAlias = tuple[bytes, Row]
 BATCH: Final = 500
 
 
-class Sited(Protocol):
-    """A manager, as far as queries know one."""
+class Source(Protocol[M_co]):
+    """What a query reads from: a manager, whose lifetimes the records follow."""
+
+    @property
+    def model(self) -> type[M_co]: ...
 
     def site(self) -> Site[Any]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Source(Generic[M]):
-    """What a query reads from: a model, and the manager whose lifetimes its records follow."""
-
-    model: type[M]
-    manager: Sited
 
 
 class Query(Generic[M]):
@@ -318,7 +314,7 @@ class Query(Generic[M]):
         return self._source.model.__name__
 
     def _site(self) -> Site[M]:
-        return self._source.manager.site()
+        return self._source.site()
 
     def _at_most(self, n: int) -> Query[M]:
         limit = self._select.limit

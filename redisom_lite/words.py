@@ -9,6 +9,7 @@ Pure: knows neither commands nor connections. A *piece* is any number of packed 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Final, final, overload
 
@@ -26,13 +27,10 @@ def slotted(*words: bytes) -> bytes:
     return packed(*words).replace(b"%", b"%%") + WORD
 
 
-NUMBERS: Final = tuple(packed(b"%d" % number) for number in range(256))
-"""Pieces of one small number each."""
-
-
+@lru_cache(1024)
 def number(value: int) -> bytes:
-    """A piece of one number that is not negative."""
-    return NUMBERS[value] if value < len(NUMBERS) else packed(b"%d" % value)
+    """A piece of one number; the same few come again and again."""
+    return packed(b"%d" % value)
 
 
 @final

@@ -157,13 +157,10 @@ class Wire(asyncio.BufferedProtocol):
         return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._receive(self._buffer, nbytes)
-
-    def _receive(self, buffer: bytes | bytearray, length: int) -> None:
         self.heard_at = self._loop.time()
         answered: list[tuple[_Call, Any]] = []
         try:
-            self._match(buffer, length, answered)
+            self._match(nbytes, answered)
         except Exception as error:  # no RESP, or a reply to nothing: this connection makes no sense any more
             self._break(error)
         if self._waiting and not self._flush_due:
@@ -173,9 +170,9 @@ class Wire(asyncio.BufferedProtocol):
         # not before: who is answered may call again at once, and must not be given a reply that was here already
         self._answer(iter(answered))
 
-    def _match(self, buffer: bytes | bytearray, length: int, answered: list[tuple[_Call, Any]]) -> None:
+    def _match(self, nbytes: int, answered: list[tuple[_Call, Any]]) -> None:
         """Parse what has arrived, and take the calls it answers off `sent`."""
-        self._reader.feed(buffer, 0, length)
+        self._reader.feed(self._buffer, 0, nbytes)
         gets, sent = self._reader.gets, self._sent
         while (reply := gets()) is not INCOMPLETE:
             call = sent[0]

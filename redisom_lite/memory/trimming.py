@@ -12,7 +12,7 @@ from redisom_lite.memory.sizes import byte_count
 from redisom_lite.memory.usage import usage
 from redisom_lite.plan.expression import Term
 from redisom_lite.plan.planner import guard
-from redisom_lite.query import Query, Source
+from redisom_lite.query import Query
 from redisom_lite.schema.model_schema import deadline_of
 from redisom_lite.schema.mutations import Mutation, remove
 from redisom_lite.schema.record import Record
@@ -98,8 +98,7 @@ def _oldest_first(query: Query[Any]) -> Query[Any]:
     if query.selection.order:
         return query
     by_deadline = (Term(deadline_of(query.selection.schema)),)
-    source = Source(query.model, _objects(query.model))
-    return Query(source, query.selection._replace(order=by_deadline))
+    return Query(_objects(query.model), query.selection._replace(order=by_deadline))
 
 
 def _objects(model: type[M]) -> Manager[M]:

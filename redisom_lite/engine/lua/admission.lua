@@ -31,14 +31,14 @@ local function registered(members)
   for m = 1, #members do ok[m] = known[m] ~= false end
   return ok
 end
-local function admit_some(path, op, members, scores)
+local function admit_some(path, op, members, scores, key)
   if #members > 0 and not path.distinct then members, scores = compact(members, scores, unseen(members)) end
   if #members > 0 and overdue > 0 then members, scores = compact(members, scores, not_overdue(members)) end
   if #members > 0 and (op == 'K' or op == 'U') then members, scores = compact(members, scores, registered(members)) end
   for c = 1, #clauses do
     if #members == 0 then break end
     if not path.covers[c] then
-      members, scores = compact(members, scores, evaluate(clauses[c], members, base, int_keys))
+      members, scores = compact(members, scores, evaluate(clauses[c], members, base, int_keys, key, scores))
     end
   end
   return members, scores
@@ -46,12 +46,15 @@ end
 local function in_runs(list, longest, run)
   for from = 1, #list, longest do run(from, math.min(from + longest - 1, #list)) end
 end
-local function admit(path, read, members, scores)
+-- Of members with their scores in `key`, the clauses about it need not ask again.
+local function admit(path, read, members, scores, key)
   local op = path.reads[read].op
-  if #members <= 1000 then return admit_some(path, op, members, scores) end
+  if #members <= 1000 then return admit_some(path, op, members, scores, key) end
   local all, all_scores = {}, scores and {} or nil
   in_runs(members, 1000, function(from, to)
-    local some, own = admit_some(path, op, { unpack(members, from, to) }, scores and { unpack(scores, from, to) })
+    local own = scores and { unpack(scores, from, to) }
+    local some
+    some, own = admit_some(path, op, { unpack(members, from, to) }, own, key)
     for m = 1, #some do
       all[#all + 1] = some[m]
       if scores then all_scores[#all_scores + 1] = own[m] end

@@ -32,16 +32,30 @@ local function set_threshold()
   end
   return from
 end
-local function gather_sorted()
-  local best, full = {}, false
-  local function prune()
-    table.sort(best, before)
-    for n = #best, needed + 1, -1 do best[n] = nil end
-    full = #best == needed
+-- The key of the order's scores, if a clause asks for those, too: then they are read once, before the clauses are tested.
+local function tested_order()
+  if order.kind ~= 'z' then return nil end
+  local key = number_key(base, order.field)
+  for c = 1, #clauses do
+    for _, i in ipairs(path.covers[c] and {} or clauses[c]) do
+      if i.key == key then return key end
+    end
   end
-  local function consider(members)
-    local keys = {}
-    if order.kind == 'z' then
+end
+local function gather_sorted()
+  local best, tested = {}, tested_order() -- in order, and no more than are needed
+  local function insert(entry)
+    local low, high = 1, #best
+    while low <= high do
+      local middle = floor((low + high) / 2)
+      if before(best[middle], entry) then low = middle + 1 else high = middle - 1 end
+    end
+    table.insert(best, low, entry)
+    best[needed + 1] = nil
+  end
+  local function consider(members, scores)
+    local keys = scores or {}
+    if order.kind == 'z' and not scores then
       keys = redis.call('ZMSCORE', number_key(base, order.field), unpack(members))
     elseif order.kind == 'l' then
       keys = wanted_of.l(order.field, members)
@@ -49,24 +63,26 @@ local function gather_sorted()
     end
     for m = 1, #members do
       local entry = (order.kind == 'k' or keys[m]) and place(members[m], keys[m])
-      if entry and (not threshold or before(threshold, entry)) and (not full or before(entry, best[needed])) then
-        best[#best + 1] = entry
-        if #best >= 2 * needed + 64 then prune() end
+      if entry and (not threshold or before(threshold, entry)) and (not best[needed] or before(entry, best[needed])) then
+        insert(entry)
       end
     end
   end
   for read = 1, #path.reads do
     local next_members = open_read[path.reads[read].op](path.reads[read], false, '', '', '')
     while true do
-      local members, _, entries = next_members(longest)
+      local members, _, entries = next_members(4 * longest)
       if not members then break end
       examined = examined + entries
-      members = admit(path, read, members)
-      in_runs(members, 1000, function(from, to) consider({ unpack(members, from, to) }) end)
+      in_runs(members, 1000, function(from, to)
+        local run = (from == 1 and to == #members) and members or { unpack(members, from, to) }
+        local scores = tested and redis.call('ZMSCORE', tested, unpack(run))
+        run, scores = admit(path, read, run, scores, tested)
+        if #run > 0 then consider(run, scores) end
+      end)
       if overtime(math.min(1, examined / size_of(path))) then return nil end
     end
   end
-  prune()
   return best
 end
 -- The first of each read, merged as far as time allows; nil when it does not even allow to begin. Of each read no more

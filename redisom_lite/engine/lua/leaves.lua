@@ -39,14 +39,17 @@ end
 
 -- Each leaf answers for a run of members; `memo` keeps what was read for this run (many bounds on one field).
 local leaf = {}
-local function scores_of(i, members, memo)
-  local scores = memo[i.key]
-  if not scores then
-    scores = redis.call('ZMSCORE', i.key, unpack(members))
-    for n = 1, #members do scores[n] = scores[n] and number(scores[n]) end
-    memo[i.key] = scores
+local function numbers_of(texts)
+  local scores, tonumber = {}, tonumber
+  for n = 1, #texts do
+    local text = texts[n]
+    scores[n] = text and (tonumber(text) or number(text))
   end
   return scores
+end
+local function scores_of(i, members, memo)
+  if not memo[i.key] then memo[i.key] = numbers_of(redis.call('ZMSCORE', i.key, unpack(members))) end
+  return memo[i.key]
 end
 function leaf.Z(i, members, _, _, memo)
   local scores = scores_of(i, members, memo)
@@ -151,9 +154,10 @@ function leaf.O(_, members)
   return out
 end
 
--- One boolean per member (at most 1000 members).
-local function evaluate(program, members, base, int_keys)
+-- One boolean per member (at most 1000 members). `texts` are their scores in `key`, where the caller has read them.
+local function evaluate(program, members, base, int_keys, key, texts)
   local stack, top, memo = {}, 0, {}
+  if key then memo[key] = numbers_of(texts) end
   for p = 1, #program do
     local i = program[p]
     if i.op == '!' then

@@ -236,10 +236,15 @@ local function set_source(i, scan)
   token, at = tonumber(token) or 1, at or '0'
   return function(n)
     if token > i.count then return nil end
-    local page = redis.call('SSCAN', i.key .. ':' .. ARGV[i.from + token], at, 'COUNT', n)
-    at = page[1]
+    local key, members = i.key .. ':' .. ARGV[i.from + token], nil
+    if at == '0' and redis.call('SCARD', key) <= n then -- a third of the time
+      members = redis.call('SMEMBERS', key)
+    else
+      local page = redis.call('SSCAN', key, at, 'COUNT', n)
+      at, members = page[1], page[2]
+    end
     if at == '0' then token = token + 1 end
-    return page[2], nil, #page[2] + 1
+    return members, nil, #members + 1
   end, function() return '', '', token .. ':' .. at end
 end
 
