@@ -4,6 +4,7 @@ python -m benchmarks                        20,000 flights, some minutes
 python -m benchmarks --rows full            336,776 flights, and how times grow from 1,000 on
 python -m benchmarks --only "get;inc"       some operations
 python -m benchmarks --contenders "redisom_lite;redis-py"
+python -m benchmarks --cores apart          server and callers on a core each, or `together` on one
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.contenders import BY_HAND, BY_NAME, ENTRIES, Entry
+from benchmarks.cores import PLACEMENTS, Cores, pin
 from benchmarks.data import FULL_COUNT, SAMPLE_COUNT, full_rows, sample_rows
 from benchmarks.environments import Missing, python_for, stack_of, version_of
 from benchmarks.figures import Results
@@ -67,6 +69,12 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--grow", action="store_true", help="measure at 1,000 rows too, and on the way")
     parser.add_argument("--loop", default="asyncio", choices=("asyncio", "uvloop"), help="the event loop")
+    parser.add_argument(
+        "--cores",
+        default="free",
+        choices=PLACEMENTS,
+        help="keep servers and contenders on one core, or on one each (default: as the system likes)",
+    )
     parser.add_argument("--server", help="the server program (default: redis-server)")
     parser.add_argument("--search-url", help="a server with the search module, whose database 0 is emptied")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
@@ -102,18 +110,21 @@ def places(
     chosen: list[Entry], options: argparse.Namespace, stack: ExitStack, results: Results
 ) -> list[Place]:
     """Where each contender that can run here runs; the others are noted."""
+    cores = Cores.of(options.cores)
     server = stack.enter_context(plain(options.server))
+    pin(server.process, cores.servers)
     results.about["servers"] = {"plain": server.about()}
     found: list[Place] = []
     for database, entry in enumerate(chosen, 1):
         try:
             python_for(entry)
             if not entry.search:
-                found.append(Place(entry, server, database))
+                found.append(Place(entry, server, database, cores.contenders))
                 continue
             search = _search_server(entry, options.search_url, stack)
             results.about["servers"]["search"] = search.about()
-            found.append(Place(entry, search, 0))
+            pin(search.process, cores.servers)
+            found.append(Place(entry, search, 0, cores.contenders))
         except (Missing, OSError) as error:
             line = f"{entry.name} is not measured: {error}"
             results.skipped.append(line)
@@ -147,6 +158,7 @@ def _about(options: argparse.Namespace) -> dict[str, Any]:
         },
         "load before": os.getloadavg(),
         "loop": options.loop,
+        "cores": options.cores,
         "python": platform.python_version(),
         "versions": {
             name: version(name)

@@ -1,6 +1,7 @@
-"""Put the figures of two runs into the documentation: tables between marks in pages, and plots beside them.
+"""Put the figures of runs into the documentation: tables between marks in pages, and plots beside them.
 
-python -m benchmarks.publish quick.json full.json    README.md, docs/benchmarks.md, docs/benchmarks/*
+python -m benchmarks.publish QUICK FULL                    README.md, docs/benchmarks.md, docs/benchmarks/*
+python -m benchmarks.publish QUICK FULL TOGETHER APART     those of `--cores`, too
 """
 
 from __future__ import annotations
@@ -16,15 +17,24 @@ from benchmarks.figures import Results
 from benchmarks.remote import ROOT
 
 FOLDER = ROOT / "docs" / "benchmarks"
+RUNS = ("quick", "full", "together", "apart")
 
 
 def main() -> None:
-    """`python -m benchmarks.publish quick.json [full.json]`."""
+    """`python -m benchmarks.publish quick.json [full.json [together.json apart.json]]`."""
     tables: dict[str, str] = {}
-    for name, path in zip(("quick", "full"), sys.argv[1:], strict=False):
-        results = _read(Path(path))
-        plots.write(results, FOLDER, suffix="" if name == "quick" else f"-{name}")
+    runs = {name: _read(Path(path)) for name, path in zip(RUNS, sys.argv[1:], strict=False)}
+    for name, results in runs.items():
         (FOLDER / f"{name}.json").write_text(json.dumps(results.to_dict(BY_HAND), indent=1) + "\n")
+    if len(runs) == len(RUNS):
+        table = report.placements(runs["quick"], runs["together"], runs["apart"], (HERE, "socket"))
+        tables["placements"] = report.markdown(table)
+        tables["placements conditions"] = report.conditions(runs["apart"]) + "."
+    for name in RUNS[:2]:
+        if name not in runs:
+            continue
+        results = runs[name]
+        plots.write(results, FOLDER, suffix="" if name == "quick" else f"-{name}")
         tables |= {
             f"{name} ratios": report.markdown(report.ratios(results), bold=HERE),
             f"{name} processor": report.markdown(report.processor(results), bold=HERE),

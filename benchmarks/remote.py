@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.contenders import Entry
+from benchmarks.cores import pin
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,7 +23,9 @@ class Failed(Exception):
 class Remote:
     """A running contender. `with` ends it."""
 
-    def __init__(self, entry: Entry, python: str, url: str, *, loop: str = "asyncio") -> None:
+    def __init__(
+        self, entry: Entry, python: str, url: str, *, loop: str = "asyncio", core: int | None = None
+    ) -> None:
         self.name = entry.name
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
@@ -33,11 +36,17 @@ class Remote:
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
         )
+        pin(self._process.pid, core)
         try:
             self._methods = frozenset(self._hear()["has"])
         except Failed:
             self.close()
             raise
+
+    @property
+    def process(self) -> int:
+        """The number of its process."""
+        return self._process.pid
 
     def has(self, method: str) -> bool:
         """Whether it offers that operation."""

@@ -8,6 +8,7 @@ from benchmarks.contenders import BY_HAND, HERE
 from benchmarks.figures import Figure, Results, contenders_in
 
 Table = list[list[str]]
+_PLACED = {"together": "on one core", "apart": "on one core each"}
 
 
 def ratios(results: Results) -> Table:
@@ -62,6 +63,21 @@ def details(results: Results, pair: Sequence[str] = (HERE, BY_HAND)) -> Table:
     for operation, figures in results.operations.items():
         if found := [figures[name] for name in pair if name in figures]:
             rows.append([operation, *(" / ".join(map(column, found)).strip(" /") for column in columns)])
+    return rows
+
+
+def placements(free: Results, together: Results, apart: Results, names: Sequence[str]) -> Table:
+    """Ratios to hand-written redis-py where the system places server and callers, on one core, and on one each."""
+    runs = (free, together, apart)
+    rows = [["operation", *(f"{name}, {run}" for name in names for run in ("free", "one core", "two cores"))]]
+    for operation in free.operations:
+        if all(BY_HAND in run.operations.get(operation, {}) for run in runs):
+            cells = [
+                _ratio(run.operations[operation], name, lambda figure: figure.p50_us)
+                for name in names
+                for run in runs
+            ]
+            rows.append([operation, *cells])
     return rows
 
 
@@ -121,9 +137,11 @@ def conditions(results: Results) -> str:
     servers = ", ".join(f"{one['name']} {one['version']}" for one in about.get("servers", {}).values())
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     machine = about["machine"]
+    placed = about.get("cores", "free")
+    where = "" if placed == "free" else f", server and callers {_PLACED[placed]}"
     loads = f"load {about['load before'][0]:.1f} before, {about.get('load after', [0])[0]:.1f} after"
     return (
-        f"{about['rows']:,} rows; {machine['cpu']}, {machine['cores']} cores, {loads}; {servers}; "
+        f"{about['rows']:,} rows; {machine['cpu']}, {machine['cores']} cores{where}, {loads}; {servers}; "
         f"Python {about['python']} ({about['loop']}), {versions}; {about['date']}"
     )
 

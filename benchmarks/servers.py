@@ -31,6 +31,12 @@ class Server:
         self._redis = Redis.from_url(url, decode_responses=True)
         self._asking = min(-self._used() + self._used() for _ in range(20))
 
+    @property
+    def process(self) -> int:
+        """The number of its process."""
+        info: dict[str, Any] = self._redis.info("server")
+        return int(info["process_id"])
+
     def at(self, database: int) -> str:
         """The address of one of its databases."""
         return f"{self.url.partition('?')[0]}?db={database}"

@@ -36,16 +36,17 @@ SCALED = ("get", "tag and range, ordered, 20", "the same, composite", "count of 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A contender, its server, and the number of its database there."""
+    """A contender, its server, the number of its database there, and the core it runs on (None: any)."""
 
     entry: Entry
     server: Server
     database: int
+    core: int | None = None
 
     def open(self, url: str | None = None, *, loop: str = "asyncio") -> Remote:
         """Start it, on its server or on a relay before that."""
         url = url or self.server.at(self.database)
-        return Remote(self.entry, python_for(self.entry), url, loop=loop)
+        return Remote(self.entry, python_for(self.entry), url, loop=loop, core=self.core)
 
 
 class Session:

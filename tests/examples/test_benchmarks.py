@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -16,12 +17,14 @@ import pytest
 from benchmarks import __main__ as program, environments, publish, report
 from benchmarks.contenders import BY_HAND, BY_NAME, ENTRIES, HERE, Entry
 from benchmarks.contenders.contract import Contender
+from benchmarks.cores import Cores
 from benchmarks.data import sample_rows
 from benchmarks.figures import Figure, Results
 from benchmarks.flight import values
 from benchmarks.operations import Operation, reads, writes
 from benchmarks.relay import Relay
 from benchmarks.remote import ROOT, Failed, Remote
+from benchmarks.servers import Server
 from benchmarks.session import Session
 from benchmarks.table import Line, Table
 from tests import servers
@@ -149,6 +152,15 @@ def test_report_says_where_the_library_is_slower() -> None:
     assert report.losses(slow) == ["than redis-py: 1 of 1 operations: get (2.00)"]
 
 
+def test_report_puts_the_medians_of_placements_side_by_side() -> None:
+    slow = Results(RESULTS.about | {"cores": "apart"}, {"get": {HERE: figures(70), BY_HAND: figures(100)}})
+    assert report.placements(RESULTS, RESULTS, slow, [HERE]) == [
+        ["operation", f"{HERE}, free", f"{HERE}, one core", f"{HERE}, two cores"],
+        ["get", "0.50", "0.50", "0.70"],
+    ]
+    assert "server and callers on one core each" in report.conditions(slow)
+
+
 def test_publish_fills_only_what_it_knows() -> None:
     page = "a\n<!-- figures: one -->\nold\n<!-- end -->\nb\n<!-- figures: other -->\nkept\n<!-- end -->\n"
     filled = publish.filled(page, {"one": "new"})
@@ -175,7 +187,7 @@ def test_benchmarks_peer_that_cannot_be_installed_is_named_and_left_out(
     results = Results(about={})
     chosen = [BY_NAME[BY_HAND], BY_NAME["walrus"], BY_NAME["redis-om"]]
     with ExitStack() as stack:
-        places = program.places(chosen, Namespace(server=None, search_url=None), stack, results)
+        places = program.places(chosen, Namespace(server=None, search_url=None, cores="free"), stack, results)
     assert [place.entry.name for place in places] == [BY_HAND]
     assert results.skipped == [
         "walrus is not measured: pip install ...: no such package",
@@ -211,6 +223,28 @@ def test_benchmarks_wrong_answer_is_never_timed(name: str, stops: bool) -> None:
     else:
         assert session.measure(operation) == {}
         assert results.skipped == ["count, rom: count: rom answers wrong: 7"]
+
+
+def test_benchmarks_cores_keep_servers_and_contenders(real_url: str) -> None:
+    del real_url
+    one = min(os.sched_getaffinity(0))
+    assert Cores.of("together") == Cores(one, one)
+    running = servers.server("redis")
+    with ExitStack() as stack:
+        options = Namespace(server=None, search_url=None, cores="together")
+        (place,) = program.places([BY_NAME["socket"]], options, stack, Results(about={}))
+        with place.open() as remote:
+            assert os.sched_getaffinity(remote.process) == {one}
+        assert os.sched_getaffinity(place.server.process) == {one}
+    assert os.sched_getaffinity(Server(running.url).process) == os.sched_getaffinity(0)
+
+
+def test_benchmarks_two_cores_need_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3})
+    assert Cores.of("together") == Cores(3, 3)
+    assert Cores.of("free") == Cores()
+    with pytest.raises(SystemExit, match="--cores apart is not possible here"):
+        Cores.of("apart")
 
 
 def test_remote_tells_what_a_contender_died_of(real_url: str) -> None:

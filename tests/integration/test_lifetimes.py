@@ -16,7 +16,7 @@ from redisom_lite import Composite, Database, Field, Key, Manager, Meta, Model, 
 from redisom_lite.errors import ConflictError, NotFoundError
 from redisom_lite.plan.expression import Term
 from redisom_lite.plan.planner import Selection
-from redisom_lite.query import Query, Source
+from redisom_lite.query import Query
 from redisom_lite.schema.model_schema import deadline_of
 from redisom_lite.testing import round_trips
 from tests import oracle
@@ -197,7 +197,7 @@ async def test_order_by_deadline_has_records_without_one_last_and_by_key(db: Dat
             [*right[:10], "n2", "n4", "n1", "n3", "n0"],
         ),
     ):
-        query = Query(Source(Session, Session.lasting), Selection(schema, (), order))
+        query = Query(Session.lasting, Selection(schema, (), order))
         assert [session.token for session in await query] == expected
         assert await query.pks() == expected
         for limit, offset in ((3, 0), (12, 0), (4, 8), (3, 11), (20, 13)):

@@ -67,7 +67,7 @@ local function answer()
   local scored = with_rows and strategy == 'W' and order.kind == 'z'
   if there and #members_out > 0 then -- of keys only where to go on is asked
     local last = members_out[#members_out]
-    keys_out = { scored and redis.call('ZSCORE', number_key(base, order.field), last) or keys_out[#keys_out] }
+    keys_out = { scored and redis.call('ZSCORE', path.reads[1].key, last) or keys_out[#keys_out] }
   elseif scored then
     read_scores()
   end
