@@ -55,7 +55,11 @@ class Connector:
         Raises:
             BackendError: by kind; nothing was sent but the handshake.
         """
+        left = deadline - asyncio.get_running_loop().time()
+        if left <= 0:
+            raise failure.timed_out(self.where, "none", None)
         connection = self.make()
+        _be_patient(connection, left)
         try:
             async with asyncio.timeout_at(deadline):
                 await heeding(connection.connect())
@@ -73,6 +77,13 @@ class Connector:
     def abandon(self) -> None:
         for own in self._clients:
             abandon_client(own)
+
+
+def _be_patient(connection: Any, seconds: float) -> None:
+    """Let a connection wait no longer: redis-py may lose a cancellation on the way, and wait as long again."""
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        if hasattr(connection, name):
+            setattr(connection, name, min(getattr(connection, name) or seconds, seconds))
 
 
 async def heeding(driver: Coroutine[Any, Any, Any]) -> Any:
