@@ -141,11 +141,8 @@ class Template:
 
     def operands(self, operands: Sequence[Operand]) -> Words:
         """The words in the holes, in the order of their numbers."""
-        pieces: list[bytes] = []
-        for _, which, make in self._holes.values():
-            word = make(operands[which])
-            pieces.append(WORD % (len(word), word))
-        return Words(len(pieces), pieces)
+        words = [make(operands[which]) for _, which, make in self._holes.values()]
+        return Words(len(words), [WORD % (len(word), word) for word in words])
 
 
 def told(words: Iterable[bytes]) -> bytes:

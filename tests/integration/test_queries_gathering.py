@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from redisom_lite import Database, Key, Meta, Model, Range, Tag
+from tests.paging import paged
 
 RARE, COMMON = 120, 5000
 
@@ -94,15 +95,7 @@ async def test_gathered_pages_are_those_of_sorting(db: Database) -> None:
                 for limit, offset in ((1, 0), (20, 0), (7, 11), (100, 0), (20, 95)):
                     found = [berth.id for berth in await query.limit(limit).offset(offset)]
                     assert found == expected[offset : offset + limit], (name, descending, limit, offset)
-                paged: list[int] = []
-                after = None
-                while True:
-                    page = await query.page(size=13, after=after)
-                    paged += [berth.id for berth in page.items]
-                    after = page.next
-                    if after is None:
-                        break
-                assert paged == expected
+                assert [berth.id for page in await paged(query, 13) for berth in page] == expected
                 gathered += (await query.limit(20).explain()).strategy == "gather"
     assert gathered > len(conditions) * 4
 

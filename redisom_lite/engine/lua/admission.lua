@@ -52,9 +52,7 @@ local function admit(path, read, members, scores, key)
   if #members <= 1000 then return admit_some(path, op, members, scores, key) end
   local all, all_scores = {}, scores and {} or nil
   in_runs(members, 1000, function(from, to)
-    local own = scores and { unpack(scores, from, to) }
-    local some
-    some, own = admit_some(path, op, { unpack(members, from, to) }, own, key)
+    local some, own = admit_some(path, op, { unpack(members, from, to) }, scores and { unpack(scores, from, to) }, key)
     for m = 1, #some do
       all[#all + 1] = some[m]
       if scores then all_scores[#all_scores + 1] = own[m] end
